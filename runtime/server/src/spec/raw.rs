@@ -1,0 +1,227 @@
+//! The spec of a deployment as it is written: every key optional, nothing checked but types.
+//!
+//! The same type is what a full spec is printed as. Unknown keys are errors.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::error::SpecError;
+use super::units::{Count, DurationText, ParseError, SizeText, Ttl};
+
+/// The spec of a deployment. Keys that are left out get their defaults.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(as = DeploymentSpec)]
+pub struct RawSpec {
+    /// Digest of an uploaded handler. Required. (In a manifest: a digest, or the path of a file.)
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub component: Option<String>,
+    /// Path prefix on the data plane. Default: `/` and the name of the deployment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// Bounds of the number of replicas: `"0..8"`, `3`, or an object. Default: `0..4`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<RawReplicas>,
+    /// Replicas to start with, inside the bounds. Default: the minimum.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial_replicas: Option<Count>,
+    /// Requests that one replica serves at a time. Default: 16, or 1 for a `wasi:http@0.2` handler,
+    /// for which more is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Count>,
+    /// The whole pool goes, minimum included, when it was not used for this long. Default: `5m`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "5m")]
+    pub idle_ttl: Option<Ttl>,
+    /// A replica may be removed when it has been idle for this long. Default: `30s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scaledown_ttl: Option<DurationText>,
+    /// A replica is replaced after this many requests; 0 means never. Default: 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_requests: Option<Count>,
+    /// A replica is replaced at this age. Default: `off`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "5m")]
+    pub max_age: Option<Ttl>,
+    /// Where requests wait for a replica.
+    #[serde(deserialize_with = "object")]
+    pub queue: RawQueue,
+    /// How long requests may go on in a replica that is being removed. Default: `30s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain_timeout: Option<DurationText>,
+    /// Who decides on the number of replicas.
+    #[serde(deserialize_with = "object")]
+    pub scaling: RawScaling,
+    /// What one request, and one replica, may use.
+    #[serde(deserialize_with = "object")]
+    pub limits: RawLimits,
+    /// Environment variables of the handler. Default: none.
+    pub env: BTreeMap<String, String>,
+}
+
+/// Where requests wait for a replica.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawQueue {
+    /// Requests that may wait; further ones are answered with 503. Default: 1000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<Count>,
+    /// How long one may wait; then it is answered with 504. Default: `30s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<DurationText>,
+}
+
+/// Who decides on the number of replicas.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawScaling {
+    /// Name of a policy. Default: `lightning`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// Settings of the policy. Default: its own defaults.
+    #[schema(value_type = Object)]
+    pub config: serde_json::Map<String, serde_json::Value>,
+    /// Time between two decisions. Default: `1s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<DurationText>,
+}
+
+/// What one request, and one replica, may use.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawLimits {
+    /// Linear memory of one replica. Default: `128MiB`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<SizeText>,
+    /// From the dispatch of a request to the head of its response. Default: `30s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_timeout: Option<DurationText>,
+    /// The longest silence of a response body. Default: `30s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stall_timeout: Option<DurationText>,
+    /// Time the handler may compute for one request. Default: `10s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_time: Option<DurationText>,
+    /// Time a replica may take to become ready. Default: `10s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_timeout: Option<DurationText>,
+    /// All headers of a request. Default: `64KiB`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_headers: Option<SizeText>,
+    /// Body of a request. Default: `100MiB`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_body: Option<SizeText>,
+    /// All headers of a response. Default: `64KiB`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_headers: Option<SizeText>,
+    /// Body of a response. Default: `1GiB`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_body: Option<SizeText>,
+}
+
+/// Bounds of the number of replicas as written: `"0..8"`, `3` or `{"min": 0, "max": 8}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({"min": 0, "max": 8}))]
+pub struct RawReplicas {
+    pub min: u64,
+    pub max: u64,
+}
+
+/// Reads `T` from keys and values only. Serde would also read a struct from a list, by position.
+pub(super) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    input: D,
+) -> Result<T, D::Error> {
+    struct ObjectVisitor<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+    input.deserialize_any(ObjectVisitor(PhantomData))
+}
+
+/// `T`, read by [`object`].
+#[derive(Deserialize)]
+#[serde(transparent, bound = "T: Deserialize<'de>")]
+pub(super) struct Object<T>(#[serde(deserialize_with = "object")] pub T);
+
+impl FromStr for RawReplicas {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<RawReplicas, ParseError> {
+        let (min, max) = text.split_once("..").unwrap_or((text, text));
+        match (min.trim().parse(), max.trim().parse()) {
+            (Ok(min), Ok(max)) => Ok(RawReplicas { min, max }),
+            (Err(_), _) | (_, Err(_)) => Err(ParseError(format!(
+                "`{text}` is not a number of replicas; write a range like `0..8` or a number like `3`"
+            ))),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for RawReplicas {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<RawReplicas, D::Error> {
+        input.deserialize_any(ReplicasVisitor)
+    }
+}
+
+struct ReplicasVisitor;
+
+impl<'de> Visitor<'de> for ReplicasVisitor {
+    type Value = RawReplicas;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a range such as \"0..8\", a number, or an object with `min` and `max`")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<RawReplicas, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<RawReplicas, E> {
+        Ok(RawReplicas { min: number, max: number })
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<RawReplicas, E> {
+        match u64::try_from(number) {
+            Ok(number) => self.visit_u64(number),
+            Err(_) => Err(E::invalid_value(de::Unexpected::Signed(number), &self)),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawReplicas, A::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Bounds {
+            min: Count,
+            max: Count,
+        }
+        let Bounds { min, max } = Bounds::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(RawReplicas { min: min.0, max: max.0 })
+    }
+}
+
+impl RawSpec {
+    /// Reads a spec from JSON. Errors name the setting below `spec`.
+    ///
+    /// # Errors
+    ///
+    /// When `json` is not JSON, has an unknown key, or a value of the wrong type.
+    pub fn from_json(json: &[u8]) -> Result<RawSpec, SpecError> {
+        super::read_json(json, "spec")
+    }
+}

@@ -1,0 +1,330 @@
+//! Checks a [`RawSpec`] and fills in the defaults. All bounds and defaults are here.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::error::{SpecError, SpecErrorKind};
+use super::raw::{RawLimits, RawQueue, RawScaling, RawSpec};
+use super::units::{Count, DurationText, SizeText, Ttl};
+use super::{
+    DeploymentName, DeploymentSpec, Digest, LimitsSpec, QueueSpec, Replicas, ScalingSpec, World,
+};
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+const TIB: u64 = 1024 * GIB;
+const MILLISECOND: Duration = Duration::from_millis(1);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// More than any cluster of ours holds; keeps sums of replicas far from the end of a `u32`.
+const REPLICAS_MAX: u64 = 100_000;
+/// One replica is one instance on one thread at a time; more than this only adds waiting.
+const CONCURRENCY_MAX: u64 = 10_000;
+/// A waiting request holds its connection, about 10 KiB: a full queue is about 10 GiB.
+const QUEUE_MAX: u64 = 1_000_000;
+/// A longer wait is a forgotten one; also keeps sums of milliseconds far from overflow.
+const DURATION_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Asking a policy costs up to a millisecond; more often would starve the other deployments.
+const INTERVAL_MIN: Duration = Duration::from_millis(10);
+/// Slower than this, a pool does not follow its load at all.
+const INTERVAL_MAX: Duration = Duration::from_secs(60 * 60);
+/// The least that any real guest starts with.
+const MEMORY_MIN: u64 = MIB;
+/// A 32-bit guest cannot address more.
+const MEMORY_MAX: u64 = 4 * GIB;
+/// Less than this and ordinary browsers are refused.
+const HEADERS_MIN: u64 = KIB;
+/// Headers are held in memory as a whole, once per request.
+const HEADERS_MAX: u64 = MIB;
+/// Bodies are streamed, so the bound is only against typing errors.
+const BODY_MAX: u64 = TIB;
+/// As most servers: a longer path does not fit their buffers.
+const ROUTE_BYTES_MAX: usize = 1024;
+/// Names and values of all variables; copied into every replica.
+const ENV_BYTES_MAX: usize = 64 * 1024;
+/// The configuration of a policy; copied into its memory.
+const CONFIG_BYTES_MAX: usize = 64 * 1024;
+
+const DEFAULT_REPLICAS: Replicas = Replicas { min: 0, max: 4 };
+const DEFAULT_CONCURRENCY_03: u64 = 16;
+const DEFAULT_POLICY: &str = "lightning";
+const DEFAULT_QUEUE_MAX: u64 = 1000;
+const DEFAULT_IDLE_TTL: Ttl = Ttl::After(Duration::from_secs(5 * 60));
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
+const TEN_SECONDS: Duration = Duration::from_secs(10);
+const HALF_A_MINUTE: Duration = Duration::from_secs(30);
+
+/// The root that errors name; the manifest puts its own in place of it.
+const ROOT: &str = "spec";
+
+impl RawSpec {
+    /// The digest in `component`, which the caller has to look up before [`RawSpec::validate`].
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or it is not a digest.
+    pub fn component_digest(&self) -> Result<Digest, SpecError> {
+        component(self.component.as_deref()).map_err(|error| error.below(ROOT))
+    }
+
+    /// Checks everything and fills in the defaults. `world` is what the component implements.
+    ///
+    /// # Errors
+    ///
+    /// The first value that is not allowed, named below `spec`.
+    pub fn validate(
+        self,
+        name: &DeploymentName,
+        world: World,
+    ) -> Result<DeploymentSpec, SpecError> {
+        self.validate_below(ROOT, name, world)
+    }
+
+    /// Like [`RawSpec::validate`], for a spec that is called `root` where it was written.
+    ///
+    /// # Errors
+    ///
+    /// The first value that is not allowed, named below `root`.
+    pub fn validate_below(
+        self,
+        root: &str,
+        name: &DeploymentName,
+        world: World,
+    ) -> Result<DeploymentSpec, SpecError> {
+        let default_route = format!("/{name}");
+        self.check(Some(default_route), world).map_err(|error| error.below(root))
+    }
+
+    /// Checks a spec that was checked before and has all its settings.
+    pub(super) fn validate_full(self) -> Result<DeploymentSpec, SpecError> {
+        self.check(None, World::HttpService03).map_err(|error| error.below(ROOT))
+    }
+
+    fn check(
+        self,
+        default_route: Option<String>,
+        world: World,
+    ) -> Result<DeploymentSpec, SpecError> {
+        let component = component(self.component.as_deref())?;
+        let replicas = replicas(&self)?;
+        let initial = self.initial_replicas.map_or(u64::from(replicas.min), |count| count.0);
+        let bounds = (u64::from(replicas.min), u64::from(replicas.max));
+        Ok(DeploymentSpec {
+            component,
+            route: route(self.route.or(default_route))?,
+            initial_replicas: in_range("initial_replicas", initial, bounds)?,
+            concurrency: concurrency(self.concurrency, world)?,
+            idle_ttl: ttl("idle_ttl", self.idle_ttl, DEFAULT_IDLE_TTL, Duration::ZERO)?,
+            scaledown_ttl: duration(
+                "scaledown_ttl",
+                self.scaledown_ttl,
+                HALF_A_MINUTE,
+                (Duration::ZERO, DURATION_MAX),
+            )?,
+            max_requests: self.max_requests.map_or(0, |count| count.0),
+            max_age: ttl("max_age", self.max_age, Ttl::Off, Duration::from_secs(1))?,
+            queue: queue(&self.queue)?,
+            drain_timeout: duration(
+                "drain_timeout",
+                self.drain_timeout,
+                HALF_A_MINUTE,
+                (Duration::ZERO, DAY),
+            )?,
+            scaling: scaling(self.scaling)?,
+            limits: limits(&self.limits)?,
+            env: env(self.env)?,
+            replicas,
+        })
+    }
+}
+
+fn component(written: Option<&str>) -> Result<Digest, SpecError> {
+    let hint = "upload the component first; the answer contains its digest";
+    let Some(text) = written else {
+        return Err(SpecError::invalid("component", "is missing").with_hint(hint));
+    };
+    text.parse()
+        .map_err(|source| SpecError::invalid("component", format!("{source}")).with_hint(hint))
+}
+
+fn replicas(spec: &RawSpec) -> Result<Replicas, SpecError> {
+    let Some(written) = spec.replicas else { return Ok(DEFAULT_REPLICAS) };
+    let max = in_range("replicas.max", written.max, (1, REPLICAS_MAX))?;
+    match u32::try_from(written.min) {
+        Ok(min) if min <= max => Ok(Replicas { min, max }),
+        Ok(_) | Err(_) => {
+            let min = written.min;
+            let problem = format!("the minimum, {min}, is above the maximum, {max}");
+            Err(SpecError::invalid("replicas", problem))
+        }
+    }
+}
+
+fn concurrency(written: Option<Count>, world: World) -> Result<u32, SpecError> {
+    let default = match world {
+        World::HttpService03 => DEFAULT_CONCURRENCY_03,
+        World::HttpProxy02 | World::Policy01 => 1,
+    };
+    let count = written.map_or(default, |count| count.0);
+    let concurrency = in_range("concurrency", count, (1, CONCURRENCY_MAX))?;
+    if concurrency == 1 || world == World::HttpService03 {
+        return Ok(concurrency);
+    }
+    Err(SpecError {
+        kind: SpecErrorKind::ConcurrencyUnsupported,
+        field: "concurrency".to_owned(),
+        problem: format!(
+            "`{concurrency}` is not possible with {world}, which serves one request at a time"
+        ),
+        hint: Some(format!(
+            "leave it out or use 1 and raise `replicas`, or build the handler for {}",
+            World::HttpService03
+        )),
+    })
+}
+
+fn queue(written: &RawQueue) -> Result<QueueSpec, SpecError> {
+    let max = written.max.map_or(DEFAULT_QUEUE_MAX, |count| count.0);
+    let bounds = (MILLISECOND, DURATION_MAX);
+    Ok(QueueSpec {
+        max: in_range("queue.max", max, (1, QUEUE_MAX))?,
+        timeout: duration("queue.timeout", written.timeout, HALF_A_MINUTE, bounds)?,
+    })
+}
+
+fn scaling(written: RawScaling) -> Result<ScalingSpec, SpecError> {
+    let policy = written.policy.as_deref().unwrap_or(DEFAULT_POLICY);
+    let bounds = (INTERVAL_MIN, INTERVAL_MAX);
+    let interval = duration("scaling.interval", written.interval, DEFAULT_INTERVAL, bounds)?;
+    let bytes = serde_json::to_string(&written.config).map_or(usize::MAX, |json| json.len());
+    if bytes > CONFIG_BYTES_MAX {
+        let problem = format!("is {bytes} bytes of JSON, at most {CONFIG_BYTES_MAX} are allowed");
+        return Err(SpecError::invalid("scaling.config", problem));
+    }
+    Ok(ScalingSpec {
+        policy: policy
+            .parse()
+            .map_err(|source| SpecError::invalid("scaling.policy", format!("{source}")))?,
+        config: written.config,
+        interval,
+    })
+}
+
+fn limits(written: &RawLimits) -> Result<LimitsSpec, SpecError> {
+    let time = |field, value, default| duration(field, value, default, (MILLISECOND, DURATION_MAX));
+    let headers = |field, value| size(field, value, 64 * KIB, (HEADERS_MIN, HEADERS_MAX));
+    let body = |field, value, default| size(field, value, default, (0, BODY_MAX));
+    Ok(LimitsSpec {
+        memory: size("limits.memory", written.memory, 128 * MIB, (MEMORY_MIN, MEMORY_MAX))?,
+        request_timeout: time("limits.request_timeout", written.request_timeout, HALF_A_MINUTE)?,
+        stall_timeout: time("limits.stall_timeout", written.stall_timeout, HALF_A_MINUTE)?,
+        cpu_time: time("limits.cpu_time", written.cpu_time, TEN_SECONDS)?,
+        start_timeout: time("limits.start_timeout", written.start_timeout, TEN_SECONDS)?,
+        request_headers: headers("limits.request_headers", written.request_headers)?,
+        request_body: body("limits.request_body", written.request_body, 100 * MIB)?,
+        response_headers: headers("limits.response_headers", written.response_headers)?,
+        response_body: body("limits.response_body", written.response_body, GIB)?,
+    })
+}
+
+/// A route is a plain path: what a client may encode in several ways could not be matched.
+fn route(written: Option<String>) -> Result<String, SpecError> {
+    let Some(route) = written else { return Err(SpecError::invalid("route", "is missing")) };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let is_segment = |segment: &str| {
+        !segment.is_empty() && segment != "." && segment != ".." && segment.bytes().all(plain)
+    };
+    let is_route = match route.strip_prefix('/') {
+        Some("") => true,
+        Some(segments) => segments.split('/').all(is_segment) && route.len() <= ROUTE_BYTES_MAX,
+        None => false,
+    };
+    if is_route {
+        return Ok(route);
+    }
+    let shown: String = route.chars().take(ROUTE_BYTES_MAX).collect();
+    Err(SpecError::invalid(
+        "route",
+        format!(
+            "`{shown}` is not a route: use `/`, or segments of letters, digits and `-._~` like \
+             `/images/thumbnail`, without a `/` at the end, at most {ROUTE_BYTES_MAX} bytes"
+        ),
+    ))
+}
+
+fn env(written: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, SpecError> {
+    for (key, value) in &written {
+        if key.is_empty() || key.contains(['=', '\0']) {
+            let problem =
+                format!("{key:?} cannot be the name of a variable: it is empty or has `=`");
+            return Err(SpecError::invalid("env", problem));
+        }
+        if value.contains('\0') {
+            let problem = "the value has a NUL character, which a variable cannot have";
+            return Err(SpecError::invalid(format!("env.{key}"), problem));
+        }
+    }
+    let bytes: usize = written.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if bytes > ENV_BYTES_MAX {
+        let problem = format!("is {bytes} bytes in all, at most {ENV_BYTES_MAX} are allowed");
+        return Err(SpecError::invalid("env", problem));
+    }
+    Ok(written)
+}
+
+/// `value` as a `u32`; the upper bound must fit one.
+fn in_range(field: &str, value: u64, (lowest, highest): (u64, u64)) -> Result<u32, SpecError> {
+    match u32::try_from(value) {
+        Ok(number) if (lowest..=highest).contains(&value) => Ok(number),
+        Ok(_) | Err(_) => Err(SpecError::out_of_range(field, value, lowest, highest)),
+    }
+}
+
+fn duration(
+    field: &str,
+    written: Option<DurationText>,
+    default: Duration,
+    (lowest, highest): (Duration, Duration),
+) -> Result<Duration, SpecError> {
+    let duration = written.map_or(default, |duration| duration.0);
+    if (lowest..=highest).contains(&duration) {
+        return Ok(duration);
+    }
+    let text = DurationText;
+    Err(SpecError::out_of_range(field, text(duration), text(lowest), text(highest)))
+}
+
+fn ttl(
+    field: &str,
+    written: Option<Ttl>,
+    default: Ttl,
+    lowest: Duration,
+) -> Result<Ttl, SpecError> {
+    let ttl = written.unwrap_or(default);
+    match ttl {
+        Ttl::After(limit) if !(lowest..=DURATION_MAX).contains(&limit) => {
+            let problem = format!(
+                "`{ttl}` is not allowed, use {} to {}, or `off`",
+                DurationText(lowest),
+                DurationText(DURATION_MAX)
+            );
+            Err(SpecError::invalid(field, problem))
+        }
+        Ttl::After(_) | Ttl::Off => Ok(ttl),
+    }
+}
+
+fn size(
+    field: &str,
+    written: Option<SizeText>,
+    default: u64,
+    (lowest, highest): (u64, u64),
+) -> Result<u64, SpecError> {
+    let size = written.map_or(default, |size| size.0);
+    if (lowest..=highest).contains(&size) {
+        return Ok(size);
+    }
+    let text = SizeText;
+    Err(SpecError::out_of_range(field, text(size), text(lowest), text(highest)))
+}
