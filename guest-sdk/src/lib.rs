@@ -1,0 +1,102 @@
+//! Write scaling policies and HTTP handlers for Samovar in Rust.
+//!
+//! # Policies
+//!
+//! A policy decides how many replicas a deployment should have. It is asked about once a second,
+//! is told what the host measured, and answers with a [`Decision`]. It has no clock, no randomness
+//! and no I/O, so the same observations always lead to the same decisions; that is how the host
+//! can replay the last minutes into a new or rebuilt policy before it goes live.
+//!
+//! Implement [`Policy`] and name the type in [`export_policy!`]:
+//!
+//! ```
+//! use samovar_sdk::{Decision, Observation, Policy, export_policy};
+//!
+//! #[derive(serde::Deserialize)]
+//! #[serde(deny_unknown_fields)]
+//! pub struct Config {
+//!     requests_per_replica: f64,
+//! }
+//!
+//! pub struct Proportional(Config);
+//!
+//! impl Policy for Proportional {
+//!     const NAME: &'static str = "proportional";
+//!     type Config = Config;
+//!
+//!     fn new(config: Config) -> Result<Self, String> {
+//!         if config.requests_per_replica <= 0.0 {
+//!             return Err("requests_per_replica must be above 0".into());
+//!         }
+//!         Ok(Self(config))
+//!     }
+//!
+//!     fn scale(&mut self, seen: &Observation) -> Decision {
+//!         let wanted = f64::from(seen.requests()) / self.0.requests_per_replica;
+//!         Decision::replicas(wanted).because(format!("{} requests", seen.requests()))
+//!     }
+//! }
+//!
+//! export_policy!(Proportional);
+//!
+//! // Policies are ordinary Rust, so they are tested without a host.
+//! let mut policy = Proportional::new(Config { requests_per_replica: 2.0 })?;
+//! let seen = Observation { queued: 3, ongoing: 2, ..Observation::default() };
+//! assert_eq!(policy.scale(&seen).wish, samovar_sdk::Wish::Replicas(2.5)); // The host rounds up.
+//! # Ok::<(), String>(())
+//! ```
+//!
+//! The crate needs `crate-type = ["cdylib"]` and is built for `wasm32-wasip2`.
+//!
+//! # Handlers
+//!
+//! Handlers speak the standard interfaces, so they need nothing from here: take the crate `wasip2`
+//! or `wasip3`. The feature `handler` adds a few short cuts for the former in the module
+//! `handler`.
+
+#[cfg(target_arch = "wasm32")]
+mod adapter;
+mod config;
+mod decision;
+#[cfg(feature = "handler")]
+pub mod handler;
+mod observation;
+mod policy;
+
+pub use config::parse_config;
+pub use decision::{Decision, REASON_BYTES_MAX, Wish};
+pub use observation::{
+    Latency, Limits, Observation, Replica, ReplicaKind, ReplicaState, Sample, Work,
+};
+pub use policy::Policy;
+pub use serde;
+#[cfg(feature = "handler")]
+pub use wasip2;
+
+/// What [`export_policy!`] expands to. Not for direct use; it changes without notice.
+#[doc(hidden)]
+pub mod private {
+    #[cfg(target_arch = "wasm32")]
+    pub use crate::adapter::{Adapter, bindings};
+}
+
+/// Makes a type that implements [`Policy`] the policy of this component.
+///
+/// Use it once per crate. On targets other than WebAssembly it exports nothing, so that the same
+/// crate can be tested natively.
+#[macro_export]
+macro_rules! export_policy {
+    ($policy:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Exported = $crate::private::Adapter<$policy>;
+    $crate::private::bindings::export!(Exported with_types_in $crate::private::bindings);
+        };
+        // Keeps the compiler from calling the policy unused where nothing is exported.
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn() = || {
+            _ = <$policy as $crate::Policy>::new;
+            _ = <$policy as $crate::Policy>::scale;
+        };
+    };
+}
