@@ -1,0 +1,23 @@
+//! What the system tests share: a real `samovar` process, an HTTP client, components, and waiting.
+//!
+//! Nothing here is a stand-in for the product. Every test starts the binary on port 0 with a data
+//! folder of its own, so tests can run side by side. Waiting is polling with a deadline; no test
+//! measures absolute time.
+
+pub mod cli;
+pub mod components;
+pub mod files;
+pub mod http;
+pub mod load;
+pub mod paths;
+pub mod raw;
+pub mod server;
+pub mod status;
+pub mod wait;
+
+pub use cli::Cli;
+pub use components::{component, tiny_handler, unique};
+pub use http::{Http, Reply};
+pub use load::Load;
+pub use server::{Options, Samovar};
+pub use wait::{eventually, within};

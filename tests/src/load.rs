@@ -1,0 +1,81 @@
+//! A steady load of requests in the background, to change things under.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio::task::JoinHandle;
+
+use crate::http::Http;
+use crate::wait::{eventually, within};
+
+/// Loops that send `GET path` one after another until stopped.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    served: Arc<AtomicU64>,
+    loops: Vec<JoinHandle<Vec<String>>>,
+}
+
+impl Load {
+    /// Starts `width` loops, each expecting the answer 200.
+    pub fn start(http: &Http, path: &str, width: usize) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let served = Arc::new(AtomicU64::new(0));
+        let loops = (0..width)
+            .map(|_| {
+                let (http, path) = (http.clone(), path.to_owned());
+                tokio::spawn(one_loop(http, path, stop.clone(), served.clone()))
+            })
+            .collect();
+        Self { stop, served, loops }
+    }
+
+    /// How many requests were answered with 200 so far.
+    pub fn served(&self) -> u64 {
+        self.served.load(Ordering::Relaxed)
+    }
+
+    /// Waits until `count` more requests were answered.
+    pub async fn serve_more(&self, count: u64) {
+        let enough = self.served() + count;
+        eventually("the load goes on", async || (self.served() >= enough).then_some(())).await;
+    }
+
+    /// Ends the load and returns how many requests were answered with 200.
+    ///
+    /// # Panics
+    /// When any request failed.
+    pub async fn stop_without_failure(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut failures = Vec::new();
+        for one in self.loops {
+            failures.extend(within("end the load", one).await.expect("a loop does not panic"));
+        }
+        let served = self.served.load(Ordering::Relaxed);
+        let first = failures.first();
+        assert!(failures.is_empty(), "{} of {served} failed: {first:?}", failures.len());
+        assert!(served > 0, "the load did nothing");
+        served
+    }
+}
+
+async fn one_loop(
+    http: Http,
+    path: String,
+    stop: Arc<AtomicBool>,
+    served: Arc<AtomicU64>,
+) -> Vec<String> {
+    let mut failures = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        match http.try_get(&path).await {
+            Ok(reply) if reply.status == 200 => {
+                served.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(reply) => failures.push(format!("{} {}", reply.status, reply.text())),
+            Err(error) => failures.push(error),
+        }
+        if failures.len() > 100 {
+            break; // Enough to tell what is wrong.
+        }
+    }
+    failures
+}

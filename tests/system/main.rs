@@ -1,0 +1,6 @@
+//! System tests: what the `samovar` binary promises, checked from outside.
+
+mod support;
+mod upload;
+mod upload_bombs;
+mod spec;

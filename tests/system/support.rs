@@ -1,0 +1,49 @@
+//! Small things that several modules of the suite need.
+
+use samovar_tests::{Reply, Samovar, files, status};
+use serde_json::{Value, json};
+
+/// The behaviours, as a WASI 0.2 handler.
+pub const BEHAVE: &str = "fixture-behave";
+/// The behaviours, as a WASI 0.3 handler.
+pub const BEHAVE_ASYNC: &str = "fixture-behave-async";
+/// The policy that misbehaves as its configuration says.
+pub const BAD_POLICY: &str = "fixture-policy";
+
+/// A pool that neither grows nor shrinks by itself: `count` replicas, and no policy in the way.
+pub fn fixed(count: u32) -> Value {
+    json!({"replicas": count, "idle_ttl": "off"})
+}
+
+/// The spec `left` with the members of `right` put on top.
+pub fn with(mut left: Value, right: Value) -> Value {
+    let Value::Object(members) = right else { panic!("{right} is not an object") };
+    for (key, value) in members {
+        left[key] = value;
+    }
+    left
+}
+
+/// Fails if an upload left anything behind, in the list or in the files of artifacts and code.
+pub async fn nothing_is_stored(samovar: &Samovar) {
+    let list = samovar.admin.get("/v1/components").await.expect(200).json();
+    assert_eq!(status::list(&list, "/components"), [] as [Value; 0]);
+    for folder in ["artifacts", "code"] {
+        let left = files::below(&samovar.data().join(folder));
+        assert!(left.is_empty(), "a refused upload left {left:?}");
+    }
+}
+
+/// Fails unless `text` holds every one of `words`.
+#[track_caller]
+pub fn names(text: &Value, words: &[&str]) {
+    let text = text.as_str().unwrap_or_else(|| panic!("no text: {text}"));
+    for word in words {
+        assert!(text.contains(word), "{text:?} does not name {word:?}");
+    }
+}
+
+/// A server that is still fine: the handler `name` answers `path` with 200.
+pub async fn still_serves(samovar: &Samovar, path: &str) -> Reply {
+    samovar.http.get(path).await.expect(200)
+}
