@@ -15,8 +15,11 @@ wasip2::http::proxy::export!(Hello);
 
 impl wasip2::exports::http::incoming_handler::Guest for Hello {
     fn handle(_request: IncomingRequest, response_out: ResponseOutparam) {
-        let headers = Fields::from_list(&[("content-type".into(), b"text/plain".to_vec())])
-            .expect("the header is well-formed");
+        let headers = Fields::from_list(&[
+            ("content-type".into(), b"text/plain".to_vec()),
+            ("content-length".into(), GREETING.len().to_string().into_bytes()),
+        ])
+        .expect("the headers are well-formed");
         let response = OutgoingResponse::new(headers);
         let body = response.body().expect("a new response gives its body once");
         ResponseOutparam::set(response_out, Ok(response));
