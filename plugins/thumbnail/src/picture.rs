@@ -30,9 +30,7 @@ pub fn shrink(file: &[u8], options: &Options) -> Result<Vec<u8>, Refusal> {
     let mut png = Vec::new();
     let encoder =
         PngEncoder::new_with_quality(&mut png, CompressionType::Fast, FilterType::Adaptive);
-    picture
-        .write_with_encoder(encoder)
-        .map_err(|error| (500, format!("cannot encode: {error}")))?;
+    small.write_with_encoder(encoder).map_err(|error| (500, format!("cannot encode: {error}")))?;
     Ok(png)
 }
 
