@@ -1,0 +1,187 @@
+//! Builds the guests into `target/components/<name>.wasm`.
+//!
+//! Guests in Rust are the workspace's `cdylib` packages. A guest in another language is a folder in
+//! `plugins/` with a `build.sh`, which is called with the file to make. Nothing is built again that
+//! has not changed.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::SystemTime,
+};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use samovar_guest_build::{GuestBuild, Toolchain};
+
+use crate::{
+    ui,
+    workspace::{Member, Workspace, has, run},
+};
+
+/// Programs that a `build.sh` may use and the packages that bring them.
+const TOOLS: [(&str, &str); 2] = [("npm", "npm"), ("python3", "python3-venv")];
+
+/// Which guests to build.
+#[derive(Default)]
+pub struct Wanted {
+    /// Names; empty means all in Rust.
+    names: Vec<String>,
+    /// Also those in other languages.
+    all: bool,
+}
+
+impl Wanted {
+    pub fn all() -> Self {
+        Self { names: Vec::new(), all: true }
+    }
+
+    pub fn named(names: &[&str]) -> Self {
+        Self { names: names.iter().map(ToString::to_string).collect(), all: false }
+    }
+
+    pub fn parse(args: &[String]) -> Result<Self> {
+        let mut wanted = Self::default();
+        for arg in args {
+            match arg.as_str() {
+                "--all" => wanted.all = true,
+                flag if flag.starts_with('-') => bail!("`guests` has no option `{flag}`"),
+                name => wanted.names.push(name.to_owned()),
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn has_rust(&self, name: &str) -> bool {
+        self.names.is_empty() || self.is_named(name)
+    }
+
+    fn has_script(&self, name: &str) -> bool {
+        self.all || self.is_named(name)
+    }
+
+    fn is_named(&self, name: &str) -> bool {
+        self.names.iter().any(|wanted| wanted == name)
+    }
+}
+
+/// Where the component of the guest called `name` is put.
+pub fn path(workspace: &Workspace, name: &str) -> PathBuf {
+    workspace.target.join("components").join(format!("{name}.wasm"))
+}
+
+pub fn build(workspace: &Workspace, wanted: &Wanted) -> Result<()> {
+    let rust: Vec<_> = workspace
+        .guests()
+        .map(|guest| (name(workspace, guest), guest))
+        .filter(|(name, _)| wanted.has_rust(name))
+        .collect();
+    let scripts: Vec<_> =
+        scripts(workspace)?.into_iter().filter(|(name, _)| wanted.has_script(name)).collect();
+    let known = |name: &String| {
+        rust.iter().map(|(name, _)| name).chain(scripts.iter().map(|(n, _)| n)).any(|n| n == name)
+    };
+    if let Some(unknown) = wanted.names.iter().find(|name| !known(name)) {
+        bail!("there is no guest `{unknown}`");
+    }
+    fs::create_dir_all(workspace.target.join("components")).context("make target/components")?;
+    if !rust.is_empty() {
+        ui::step("guests in Rust", || build_rust(workspace, &rust))?;
+    }
+    for (name, script) in &scripts {
+        ui::step(&format!("guest {name}"), || build_script(workspace, name, script))?;
+    }
+    Ok(())
+}
+
+fn build_rust(workspace: &Workspace, guests: &[(String, &Member)]) -> Result<()> {
+    let toolchain = Toolchain::find(&workspace.root, &mut |line| println!("    {line}"))?;
+    let mut build = GuestBuild::new(&workspace.root);
+    build.packages = guests.iter().map(|(_, guest)| guest.package.clone()).collect();
+    build.profile = "guest".into();
+    build.target_dir = Some(workspace.target.join("guests"));
+    let made = toolchain.build(&build)?;
+    for (name, guest) in guests {
+        let file = format!("{}.wasm", guest.package.replace('-', "_"));
+        let component = made
+            .iter()
+            .find(|path| path.file_name().is_some_and(|made| *made == *file))
+            .ok_or_else(|| anyhow!("building package {} made no {file}", guest.package))?;
+        let to = path(workspace, name);
+        if fs::read(component).ok() != fs::read(&to).ok() {
+            fs::copy(component, &to).with_context(|| format!("write {}", to.display()))?;
+            println!("    {name}.wasm, {} KiB", fs::metadata(&to)?.len() / 1024);
+        }
+    }
+    Ok(())
+}
+
+/// The folder's name; behaviour guests of the tests are told apart from samples.
+fn name(workspace: &Workspace, guest: &Member) -> String {
+    let folder = guest.folder.file_name().unwrap_or_default().to_string_lossy();
+    if guest.folder.starts_with(workspace.root.join("tests/fixtures")) {
+        format!("fixture-{folder}")
+    } else {
+        folder.into_owned()
+    }
+}
+
+/// Guests in other languages: name and `build.sh`, by name.
+fn scripts(workspace: &Workspace) -> Result<Vec<(String, PathBuf)>> {
+    let plugins = workspace.root.join("plugins");
+    let entries = fs::read_dir(&plugins).with_context(|| format!("read {}", plugins.display()))?;
+    let mut scripts: Vec<_> = entries
+        .flatten()
+        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
+        .map(|(name, folder)| (name, folder.join("build.sh")))
+        .filter(|(_, script)| script.is_file())
+        .collect();
+    scripts.sort();
+    Ok(scripts)
+}
+
+fn build_script(workspace: &Workspace, name: &str, script: &Path) -> Result<()> {
+    let to = path(workspace, name);
+    let folder = script.parent().expect("a script lies in a folder");
+    let made = fs::metadata(&to).and_then(|file| file.modified()).ok();
+    if made.is_some_and(|made| newest(folder).is_some_and(|source| source < made)) {
+        println!("    unchanged");
+        return Ok(());
+    }
+    let text = fs::read_to_string(script).with_context(|| format!("read {}", script.display()))?;
+    for (program, package) in TOOLS {
+        if text.contains(program) && !has(program) {
+            install(package)?;
+        }
+    }
+    run(Command::new("bash").arg(script).arg(&to).current_dir(folder).stdin(Stdio::null()))?;
+    ensure!(to.is_file(), "{} made no {}", script.display(), to.display());
+    Ok(())
+}
+
+/// When the newest source below `folder` was changed. Folders that package managers fill are not
+/// sources.
+fn newest(folder: &Path) -> Option<SystemTime> {
+    let entries = fs::read_dir(folder).ok()?.flatten();
+    let times = entries.filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        let kind = entry.file_type().ok()?;
+        match name.as_str() {
+            "node_modules" | "__pycache__" | "target" => None,
+            _ if name.starts_with('.') => None,
+            _ if kind.is_dir() => newest(&entry.path()),
+            _ => entry.metadata().ok()?.modified().ok(),
+        }
+    });
+    times.max()
+}
+
+fn install(package: &str) -> Result<()> {
+    println!("    installing {package}");
+    let apt = |args: &[&str]| {
+        run(Command::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    apt(&["update", "-qq"])
+        .and_then(|()| apt(&["install", "-y", "-qq", "--no-install-recommends", package]))
+        .with_context(|| format!("install {package}; install it by hand and try again"))
+}

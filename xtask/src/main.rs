@@ -1,0 +1,64 @@
+//! The tasks of this repository: `cargo xtask <task>`.
+//!
+//! A task installs and builds what it needs itself, says what it does while it works, and ends with
+//! a status other than 0 when anything failed.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to a person is the job")]
+
+mod check;
+mod demo;
+mod guests;
+mod http;
+mod ui;
+mod workspace;
+
+use std::{env, process::ExitCode};
+
+use anyhow::{Result, bail};
+
+use crate::{guests::Wanted, workspace::Workspace};
+
+const USAGE: &str = "\
+usage: cargo xtask <task>
+
+  demo                     build, deploy a handler, send it a burst, swap its policy meanwhile
+  test                     set up, build and run all checks and tests (what CI runs)
+  guests [--all] [NAME]... build the guest components into target/components
+                           (--all: also those in other languages than Rust)
+  lint                     formatting and clippy
+  bench [ARG]...           build and run the benchmarks; `bench --help` lists them
+  vectors SYSTEM FILE      replay recorded decisions of SYSTEM (for example lightning)
+  deny                     check licenses and advisories of dependencies with cargo-deny
+";
+
+fn main() -> ExitCode {
+    match run(env::args().skip(1).collect()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: Vec<String>) -> Result<()> {
+    let (task, rest) = match args.split_first() {
+        Some((task, rest)) => (task.as_str(), rest),
+        None => ("help", [].as_slice()),
+    };
+    let workspace = Workspace::find()?;
+    match task {
+        "demo" if rest.is_empty() => demo::run(&workspace),
+        "test" if rest.is_empty() => check::test(&workspace),
+        "lint" if rest.is_empty() => check::lint(&workspace),
+        "guests" => guests::build(&workspace, &Wanted::parse(rest)?),
+        "bench" => check::bench(&workspace, rest),
+        "vectors" => check::vectors(&workspace, rest),
+        "deny" if rest.is_empty() => check::deny(&workspace),
+        "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => bail!("`{}` is no task\n\n{USAGE}", args.join(" ")),
+    }
+}
