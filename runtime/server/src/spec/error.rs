@@ -39,16 +39,6 @@ impl SpecError {
         }
     }
 
-    /// A value outside its range.
-    pub fn out_of_range(
-        field: &str,
-        value: impl fmt::Display,
-        lowest: impl fmt::Display,
-        highest: impl fmt::Display,
-    ) -> SpecError {
-        SpecError::invalid(field, format!("`{value}` is not allowed, use {lowest} to {highest}"))
-    }
-
     /// The same error with a hint.
     pub fn with_hint(mut self, hint: impl Into<String>) -> SpecError {
         self.hint = Some(hint.into());

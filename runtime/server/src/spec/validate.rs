@@ -1,6 +1,7 @@
 //! Checks a [`RawSpec`] and fills in the defaults. All bounds and defaults are here.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::time::Duration;
 
 use super::error::{SpecError, SpecErrorKind};
@@ -274,11 +275,9 @@ fn env(written: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Sp
 }
 
 /// `value` as a `u32`; the upper bound must fit one.
-fn in_range(field: &str, value: u64, (lowest, highest): (u64, u64)) -> Result<u32, SpecError> {
-    match u32::try_from(value) {
-        Ok(number) if (lowest..=highest).contains(&value) => Ok(number),
-        Ok(_) | Err(_) => Err(SpecError::out_of_range(field, value, lowest, highest)),
-    }
+fn in_range(field: &str, value: u64, bounds: (u64, u64)) -> Result<u32, SpecError> {
+    let value = within(field, value, bounds)?;
+    Ok(u32::try_from(value).expect("every upper bound of a count fits a u32"))
 }
 
 fn duration(
@@ -287,12 +286,8 @@ fn duration(
     default: Duration,
     (lowest, highest): (Duration, Duration),
 ) -> Result<Duration, SpecError> {
-    let duration = written.map_or(default, |duration| duration.0);
-    if (lowest..=highest).contains(&duration) {
-        return Ok(duration);
-    }
-    let text = DurationText;
-    Err(SpecError::out_of_range(field, text(duration), text(lowest), text(highest)))
+    let duration = written.unwrap_or(DurationText(default));
+    Ok(within(field, duration, (DurationText(lowest), DurationText(highest)))?.0)
 }
 
 fn ttl(
@@ -321,10 +316,23 @@ fn size(
     default: u64,
     (lowest, highest): (u64, u64),
 ) -> Result<u64, SpecError> {
-    let size = written.map_or(default, |size| size.0);
-    if (lowest..=highest).contains(&size) {
-        return Ok(size);
+    let size = written.unwrap_or(SizeText(default));
+    Ok(within(field, size, (SizeText(lowest), SizeText(highest)))?.0)
+}
+
+/// `value`, if it is inside `bounds`, which belong to the range.
+///
+/// # Errors
+///
+/// When it is not; the error names `field`, the value and the bounds.
+pub fn within<T: PartialOrd + Display>(
+    field: &str,
+    value: T,
+    (lowest, highest): (T, T),
+) -> Result<T, SpecError> {
+    if lowest <= value && value <= highest {
+        return Ok(value);
     }
-    let text = SizeText;
-    Err(SpecError::out_of_range(field, text(size), text(lowest), text(highest)))
+    let problem = format!("`{value}` is not allowed, use {lowest} to {highest}");
+    Err(SpecError::invalid(field, problem))
 }
