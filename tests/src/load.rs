@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::task::JoinHandle;
 
-use crate::http::Http;
+use crate::http::{Http, Reply};
 use crate::wait::{eventually, within};
 
 /// Loops that send `GET path` one after another until stopped.
@@ -78,4 +78,42 @@ async fn one_loop(
         }
     }
     failures
+}
+
+/// Requests in flight. Awaiting gives their answers; dropping hangs up.
+pub struct InFlight {
+    requests: Vec<JoinHandle<Reply>>,
+}
+
+/// Sends `GET path` `count` times at once, in the background.
+pub fn at_once(http: &Http, path: &str, count: usize) -> InFlight {
+    let requests = (0..count)
+        .map(|_| {
+            let (http, path) = (http.clone(), path.to_owned());
+            tokio::spawn(async move { http.get(&path).await })
+        })
+        .collect();
+    InFlight { requests }
+}
+
+impl InFlight {
+    /// All answers.
+    ///
+    /// # Panics
+    /// When a request got none.
+    pub async fn answers(mut self) -> Vec<Reply> {
+        let mut replies = Vec::new();
+        for request in &mut self.requests {
+            replies.push(within("answer a request", request).await.expect("it is answered"));
+        }
+        replies
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        for request in &self.requests {
+            request.abort();
+        }
+    }
 }

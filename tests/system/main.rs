@@ -4,3 +4,6 @@ mod support;
 mod upload;
 mod upload_bombs;
 mod spec;
+mod serving;
+mod pool;
+mod pool_life;

@@ -2,13 +2,13 @@
 
 use samovar_tests::components::{huge_function, many_functions};
 use samovar_tests::{Load, Samovar, tiny_handler};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::nothing_is_stored;
+use crate::support::{names, nothing_is_stored};
 
 /// Uploads `bomb` to a server whose compiler has little time and memory. It must be refused while
 /// the admin API and a handler go on answering.
-async fn is_defused(bomb: Vec<u8>, compile_timeout: &str, compile_memory: &str) {
+async fn is_defused(bomb: Vec<u8>, compile_timeout: &str, compile_memory: &str) -> Value {
     let args = ["--compile-timeout", compile_timeout, "--compile-memory", compile_memory];
     let samovar = Samovar::start_with(&args, &[]).await;
     let bystander = samovar.upload(tiny_handler(200)).await;
@@ -24,23 +24,26 @@ async fn is_defused(bomb: Vec<u8>, compile_timeout: &str, compile_memory: &str) 
     serving.serve_more(20).await;
     admin.serve_more(20).await;
     let reply = upload.await.expect("the upload does not panic");
-    reply.refused(422, "compile-limit");
+    let error = reply.refused(422, "compile-limit");
     serving.stop_without_failure().await;
     admin.stop_without_failure().await;
 
     samovar.admin.delete("/v1/deployments/bystander").await.expect(204);
     samovar.admin.delete(&format!("/v1/components/{bystander}")).await.expect(204);
     nothing_is_stored(&samovar).await;
+    error
 }
 
 #[tokio::test]
 async fn huge_function_is_stopped_by_time() {
-    is_defused(huge_function(60_000), "1s", "2GiB").await;
+    let error = is_defused(huge_function(100_000), "1s", "2GiB").await;
+    names(&error["message"], &["1s"]);
 }
 
 #[tokio::test]
 async fn huge_function_is_stopped_by_memory() {
-    is_defused(huge_function(60_000), "60s", "128MiB").await;
+    let error = is_defused(huge_function(100_000), "50s", "512MiB").await;
+    names(&error["message"], &["512"]);
 }
 
 #[tokio::test]
@@ -51,7 +54,7 @@ async fn very_many_functions_are_stopped() {
 #[tokio::test]
 async fn server_compiles_again_after_a_bomb() {
     let samovar = Samovar::start_with(&["--compile-timeout", "1s"], &[]).await;
-    let reply = samovar.admin.post("/v1/components", huge_function(60_000)).await;
+    let reply = samovar.admin.post("/v1/components", huge_function(100_000)).await;
     reply.refused(422, "compile-limit");
     let digest = samovar.upload(tiny_handler(204)).await;
     samovar.put_spec("after", &digest, json!({})).await.expect(201);
