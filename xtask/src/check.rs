@@ -13,7 +13,7 @@ use crate::{
 /// Everything CI checks. The cheap checks come first.
 pub fn test(workspace: &Workspace) -> Result<()> {
     step("formatting", || format(workspace))?;
-    guests::build(workspace, &Wanted::all())?;
+    guests::build(workspace, Wanted::AllLanguages)?;
     step("build", || workspace.build_hosts())?;
     step("clippy", || clippy(workspace))?;
     step("tests", || workspace.cargo_hosts(&["test", "--release", "--no-fail-fast"], &[]))?;
@@ -39,7 +39,7 @@ fn clippy(workspace: &Workspace) -> Result<()> {
 
 /// Builds the server, the guests that are measured and the benchmarks, and runs them with `args`.
 pub fn bench(workspace: &Workspace, args: &[String]) -> Result<()> {
-    guests::build(workspace, &Wanted::default())?;
+    guests::build(workspace, Wanted::Rust)?;
     step("build", || workspace.build_hosts())?;
     let mut bench = Command::new(workspace.target.join("release/bench"));
     run(bench.args(args).current_dir(&workspace.root).stdin(Stdio::null()))

@@ -26,6 +26,7 @@ use crate::{
 const HANDLER: &str = "thumbnail";
 /// A policy written by a user, not built in.
 const POLICY: &str = "queue-depth";
+const POLICY_CONFIG: [&str; 2] = ["--set", "waiting_per_replica=4"];
 
 const CLIENTS: usize = 24;
 const BURST: Duration = Duration::from_secs(14);
@@ -43,7 +44,7 @@ struct Story {
 }
 
 pub fn run(workspace: &Workspace) -> Result<()> {
-    guests::build(workspace, &Wanted::named(&[HANDLER, POLICY]))?;
+    guests::build(workspace, Wanted::Rust)?;
     step("build samovar", || workspace.build_hosts())?;
     let folder = workspace.target.join("demo");
     fs::create_dir_all(&folder).context("make target/demo")?;
@@ -72,7 +73,7 @@ fn play(workspace: &Workspace, server: &Server, folder: &Path) -> Result<Story> 
     let name = format!("burst of {CLIENTS} clients, policy swapped meanwhile");
     let story = step(&name, || burst(server, &png))?;
     println!("{}", story.chart.draw());
-    step("the last decisions", || server.cli(&["decisions", HANDLER, "--limit", "12"]))?;
+    step("the last decisions", || server.cli_end(&["decisions", HANDLER], 12))?;
     Ok(story)
 }
 
@@ -98,7 +99,8 @@ fn burst(server: &Server, png: &[u8]) -> Result<Story> {
         watch.watch(SWAP_AFTER, &burst, |_| false)?;
         let swap = scope.spawn(|| {
             let started = ui::now();
-            server.cli_quietly(&["policy", "swap", HANDLER, POLICY])?;
+            let swap = ["policy", "swap", HANDLER, POLICY];
+            server.cli_quietly(&[&swap[..], &POLICY_CONFIG].concat())?;
             anyhow::Ok(started.elapsed())
         });
         watch.chart.mark_swap();

@@ -11,7 +11,7 @@ use std::{
     time::SystemTime,
 };
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use samovar_guest_build::{GuestBuild, Toolchain};
 
 use crate::{
@@ -22,47 +22,12 @@ use crate::{
 /// Programs that a `build.sh` may use and the packages that bring them.
 const TOOLS: [(&str, &str); 2] = [("npm", "npm"), ("python3", "python3-venv")];
 
-/// Which guests to build.
-#[derive(Default)]
-pub struct Wanted {
-    /// Names; empty means all in Rust.
-    names: Vec<String>,
-    /// Also those in other languages.
-    all: bool,
-}
-
-impl Wanted {
-    pub fn all() -> Self {
-        Self { names: Vec::new(), all: true }
-    }
-
-    pub fn named(names: &[&str]) -> Self {
-        Self { names: names.iter().map(ToString::to_string).collect(), all: false }
-    }
-
-    pub fn parse(args: &[String]) -> Result<Self> {
-        let mut wanted = Self::default();
-        for arg in args {
-            match arg.as_str() {
-                "--all" => wanted.all = true,
-                flag if flag.starts_with('-') => bail!("`guests` has no option `{flag}`"),
-                name => wanted.names.push(name.to_owned()),
-            }
-        }
-        Ok(wanted)
-    }
-
-    fn has_rust(&self, name: &str) -> bool {
-        self.names.is_empty() || self.is_named(name)
-    }
-
-    fn has_script(&self, name: &str) -> bool {
-        self.all || self.is_named(name)
-    }
-
-    fn is_named(&self, name: &str) -> bool {
-        self.names.iter().any(|wanted| wanted == name)
-    }
+/// Which guests to build. Those in Rust are always built together: in another selection they could
+/// share other features of a dependency and become other components.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    Rust,
+    AllLanguages,
 }
 
 /// Where the component of the guest called `name` is put.
@@ -70,44 +35,32 @@ pub fn path(workspace: &Workspace, name: &str) -> PathBuf {
     workspace.target.join("components").join(format!("{name}.wasm"))
 }
 
-pub fn build(workspace: &Workspace, wanted: &Wanted) -> Result<()> {
-    let rust: Vec<_> = workspace
-        .guests()
-        .map(|guest| (name(workspace, guest), guest))
-        .filter(|(name, _)| wanted.has_rust(name))
-        .collect();
-    let scripts: Vec<_> =
-        scripts(workspace)?.into_iter().filter(|(name, _)| wanted.has_script(name)).collect();
-    let known = |name: &String| {
-        rust.iter().map(|(name, _)| name).chain(scripts.iter().map(|(n, _)| n)).any(|n| n == name)
-    };
-    if let Some(unknown) = wanted.names.iter().find(|name| !known(name)) {
-        bail!("there is no guest `{unknown}`");
-    }
+pub fn build(workspace: &Workspace, wanted: Wanted) -> Result<()> {
     fs::create_dir_all(workspace.target.join("components")).context("make target/components")?;
-    if !rust.is_empty() {
-        ui::step("guests in Rust", || build_rust(workspace, &rust))?;
-    }
-    for (name, script) in &scripts {
-        ui::step(&format!("guest {name}"), || build_script(workspace, name, script))?;
+    ui::step("guests in Rust", || build_rust(workspace))?;
+    if wanted == Wanted::AllLanguages {
+        for (name, script) in &scripts(workspace)? {
+            ui::step(&format!("guest {name}"), || build_script(workspace, name, script))?;
+        }
     }
     Ok(())
 }
 
-fn build_rust(workspace: &Workspace, guests: &[(String, &Member)]) -> Result<()> {
+fn build_rust(workspace: &Workspace) -> Result<()> {
     let toolchain = Toolchain::find(&workspace.root, &mut |line| println!("    {line}"))?;
     let mut build = GuestBuild::new(&workspace.root);
-    build.packages = guests.iter().map(|(_, guest)| guest.package.clone()).collect();
+    build.packages = workspace.guests().map(|guest| guest.package.clone()).collect();
     build.profile = "guest".into();
     build.target_dir = Some(workspace.target.join("guests"));
     let made = toolchain.build(&build)?;
-    for (name, guest) in guests {
+    for guest in workspace.guests() {
+        let name = name(workspace, guest);
         let file = format!("{}.wasm", guest.package.replace('-', "_"));
         let component = made
             .iter()
             .find(|path| path.file_name().is_some_and(|made| *made == *file))
             .ok_or_else(|| anyhow!("building package {} made no {file}", guest.package))?;
-        let to = path(workspace, name);
+        let to = path(workspace, &name);
         if fs::read(component).ok() != fs::read(&to).ok() {
             fs::copy(component, &to).with_context(|| format!("write {}", to.display()))?;
             println!("    {name}.wasm, {} KiB", fs::metadata(&to)?.len() / 1024);

@@ -23,7 +23,7 @@ usage: cargo xtask <task>
 
   demo                     build, deploy a handler, send it a burst, swap its policy meanwhile
   test                     set up, build and run all checks and tests (what CI runs)
-  guests [--all] [NAME]... build the guest components into target/components
+  guests [--all]           build the guest components into target/components
                            (--all: also those in other languages than Rust)
   lint                     formatting and clippy
   bench [ARG]...           build and run the benchmarks; `bench --help` lists them
@@ -51,7 +51,8 @@ fn run(args: Vec<String>) -> Result<()> {
         "demo" if rest.is_empty() => demo::run(&workspace),
         "test" if rest.is_empty() => check::test(&workspace),
         "lint" if rest.is_empty() => check::lint(&workspace),
-        "guests" => guests::build(&workspace, &Wanted::parse(rest)?),
+        "guests" if rest.is_empty() => guests::build(&workspace, Wanted::Rust),
+        "guests" if rest == ["--all"] => guests::build(&workspace, Wanted::AllLanguages),
         "bench" => check::bench(&workspace, rest),
         "vectors" => check::vectors(&workspace, rest),
         "deny" if rest.is_empty() => check::deny(&workspace),

@@ -65,14 +65,26 @@ impl Server {
         run(&mut self.command(args))
     }
 
-    /// Runs `samovar args` beside a line of progress; only a failure is shown.
+    /// Runs `samovar args` and shows the last `lines` that it prints.
+    pub fn cli_end(&self, args: &[&str], lines: usize) -> Result<()> {
+        println!("    $ samovar {} | tail -n {lines}", shown(args));
+        let text = self.output(args)?;
+        print_end(&text, lines);
+        Ok(())
+    }
+
+    /// Runs `samovar args` beside a line of progress and shows nothing.
     pub fn cli_quietly(&self, args: &[&str]) -> Result<()> {
+        self.output(args).map(drop)
+    }
+
+    fn output(&self, args: &[&str]) -> Result<String> {
         let output = self.command(args).output().context("run samovar")?;
         if !output.status.success() {
             let text = String::from_utf8_lossy(&output.stderr);
             bail!("samovar {} ended with {}: {}", shown(args), output.status, text.trim());
         }
-        Ok(())
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Asks the server to stop as an operator does and waits until it has.
@@ -137,10 +149,13 @@ fn shown(args: &[&str]) -> String {
 }
 
 fn print_log(log: &Path) {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<_> = text.lines().collect();
     println!("    the end of {}:", log.display());
-    for line in &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..] {
+    print_end(&fs::read_to_string(log).unwrap_or_default(), LOG_LINES_SHOWN);
+}
+
+fn print_end(text: &str, count: usize) {
+    let lines: Vec<_> = text.lines().collect();
+    for line in &lines[lines.len().saturating_sub(count)..] {
         println!("    | {line}");
     }
 }
