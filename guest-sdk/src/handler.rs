@@ -1,6 +1,8 @@
-//! Short cuts for handlers of `wasi:http` 0.2: read a body, read the query, answer.
+//! Short cuts for handlers: read the query and, with the feature `handler`, read a body and answer
+//! in `wasi:http` 0.2.
 //!
 //! ```no_run
+//! # #[cfg(feature = "handler")] mod example {
 //! use samovar_sdk::{handler, wasip2};
 //! use wasip2::http::types::{IncomingRequest, ResponseOutparam};
 //!
@@ -15,69 +17,14 @@
 //! }
 //! # #[cfg(target_arch = "wasm32")]
 //! wasip2::http::proxy::export!(Hello);
+//! # }
 //! ```
 
-use wasip2::{
-    http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam},
-    io::streams::StreamError,
-};
+#[cfg(feature = "handler")]
+mod exchange;
 
-/// Most bytes `blocking-write-and-flush` takes at once, by its definition.
-const WRITE_BYTES_MAX: usize = 4096;
-/// Bytes to ask for in one read. The host may give fewer.
-const READ_BYTES: u64 = 64 * 1024;
-
-/// Why a request body was not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyError {
-    /// It is longer than the caller allowed.
-    TooLarge,
-    /// The client went away, or it was read before.
-    Broken,
-}
-
-/// Reads the whole request body, at most `bytes_max` of it.
-///
-/// # Errors
-///
-/// [`BodyError::TooLarge`] as soon as there is more; [`BodyError::Broken`] when the client goes
-/// away in the middle, or when the body was read before.
-pub fn read_body(request: &IncomingRequest, bytes_max: usize) -> Result<Vec<u8>, BodyError> {
-    let body = request.consume().map_err(|()| BodyError::Broken)?;
-    let stream = body.stream().map_err(|()| BodyError::Broken)?;
-    let mut bytes = Vec::new();
-    loop {
-        match stream.blocking_read(READ_BYTES) {
-            Ok(chunk) if bytes.len() + chunk.len() > bytes_max => return Err(BodyError::TooLarge),
-            Ok(chunk) if bytes.is_empty() => bytes = chunk,
-            Ok(chunk) => bytes.extend_from_slice(&chunk),
-            Err(StreamError::Closed) => return Ok(bytes),
-            Err(StreamError::LastOperationFailed(_)) => return Err(BodyError::Broken),
-        }
-    }
-}
-
-/// Answers with `body`. A client that has gone in the meantime is not an error.
-///
-/// # Panics
-///
-/// When `status` is not between 100 and 599, or `content_type` cannot be a header's value.
-pub fn respond(out: ResponseOutparam, status: u16, content_type: &str, body: &[u8]) {
-    let headers = Fields::from_list(&[("content-type".into(), content_type.into())])
-        .expect("the content type can be a header's value");
-    let response = OutgoingResponse::new(headers);
-    response.set_status_code(status).expect("the status is one of HTTP's");
-    let outgoing = response.body().expect("a new response gives its body once");
-    ResponseOutparam::set(out, Ok(response));
-    let stream = outgoing.write().expect("a new body gives its stream once");
-    for chunk in body.chunks(WRITE_BYTES_MAX) {
-        if stream.blocking_write_and_flush(chunk).is_err() {
-            return; // The client has gone.
-        }
-    }
-    drop(stream); // The stream is a child of the body and must go first.
-    _ = OutgoingBody::finish(outgoing, None);
-}
+#[cfg(feature = "handler")]
+pub use exchange::{BodyError, read_body, respond, write_all};
 
 /// The path of a request target: everything before the question mark.
 ///

@@ -51,14 +51,13 @@
 //! # Handlers
 //!
 //! Handlers speak the standard interfaces, so they need nothing from here: take the crate `wasip2`
-//! or `wasip3`. The feature `handler` adds a few short cuts for the former in the module
-//! `handler`.
+//! or `wasip3`. The module [`handler`] has a few short cuts, most of them behind the feature
+//! `handler`, which brings `wasip2` with it.
 
 #[cfg(target_arch = "wasm32")]
 mod adapter;
 mod config;
 mod decision;
-#[cfg(feature = "handler")]
 pub mod handler;
 mod observation;
 mod policy;
