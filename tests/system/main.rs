@@ -7,3 +7,5 @@ mod spec;
 mod serving;
 mod pool;
 mod pool_life;
+mod limits;
+mod limits_http;

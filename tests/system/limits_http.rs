@@ -1,0 +1,174 @@
+//! Bounds on what goes in and out, and what a handler may not reach.
+
+use http::Method;
+use http_body_util::{BodyExt, Channel};
+use samovar_tests::status::number;
+use samovar_tests::{Samovar, eventually};
+use serde_json::json;
+
+use crate::support::{BEHAVE, BEHAVE_ASYNC, fixed, with};
+
+const BOTH: [&str; 2] = [BEHAVE, BEHAVE_ASYNC];
+
+#[tokio::test]
+async fn announced_request_body_over_the_limit_is_refused() {
+    for guest in BOTH {
+        let samovar = Samovar::start().await;
+        let spec = with(fixed(1), json!({"limits": {"request_body": "1KiB"}}));
+        samovar.deploy("small", guest, spec).await;
+        let path = "/small/echo-length";
+        let reply = samovar.http.post(path, vec![0; 1025]).await;
+        reply.host_error(413, "request-body-too-large");
+        let fits = samovar.http.post(path, vec![0; 1024]).await.expect(200);
+        assert_eq!(fits.text().trim(), "1024", "{guest}");
+        let seen = samovar.status("small").await;
+        assert_eq!(number(&seen, "/totals/replicas_started"), 1, "{guest}");
+    }
+}
+
+#[tokio::test]
+async fn endless_request_body_is_cut_at_the_limit() {
+    for guest in BOTH {
+        let samovar = Samovar::start().await;
+        let spec = with(fixed(1), json!({"limits": {"request_body": "64KiB"}}));
+        samovar.deploy("small", guest, spec).await;
+        let (mut sender, body) = Channel::new(1);
+        let feed = tokio::spawn(async move {
+            while sender.send_data(bytes::Bytes::from(vec![0; 16 * 1024])).await.is_ok() {}
+        });
+        let request = samovar.http.request(Method::POST, "/small/echo-length");
+        let request = request.body(body.boxed_unsync()).expect("a valid request");
+        // The server may hang up before we have read its answer.
+        if let Ok(reply) = samovar.http.try_send(request).await {
+            reply.host_error(413, "request-body-too-large");
+        }
+        samovar_tests::within("the server stops reading", feed).await.expect("no panic");
+        samovar.http.get("/small/ok").await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn request_headers_over_the_limit_are_refused() {
+    let samovar = Samovar::start().await;
+    let spec = with(fixed(1), json!({"limits": {"request_headers": "4KiB"}}));
+    samovar.deploy("small", BEHAVE, spec).await;
+    let get = async |bytes: usize| {
+        let request = samovar.http.request(Method::GET, "/small/ok");
+        samovar.http.send(request.header("x-long", "x".repeat(bytes)), "").await
+    };
+    get(8 * 1024).await.host_error(431, "request-headers");
+    get(2 * 1024).await.expect(200);
+    assert_eq!(number(&samovar.status("small").await, "/totals/replicas_started"), 1);
+}
+
+#[tokio::test]
+async fn very_many_request_headers_are_refused() {
+    let samovar = Samovar::start().await;
+    samovar.deploy("small", BEHAVE, fixed(1)).await;
+    let mut request = samovar.http.request(Method::GET, "/small/ok");
+    for number in 0..5000 {
+        request = request.header(format!("x-{number}"), "some value that takes space");
+    }
+    let request = request.body(samovar_tests::http::full("")).expect("a valid request");
+    // Nothing is known of a request whose head cannot be read, so the plain status has to do.
+    if let Ok(reply) = samovar.http.try_send(request).await {
+        assert_eq!(reply.status, 431);
+    }
+    samovar.http.get("/small/ok").await.expect(200);
+}
+
+#[tokio::test]
+async fn response_headers_over_the_limit_are_not_passed_on() {
+    for guest in BOTH {
+        let samovar = Samovar::start().await;
+        let spec = with(fixed(1), json!({"limits": {"response_headers": "4KiB"}}));
+        samovar.deploy("small", guest, spec).await;
+        let reply = samovar.http.get("/small/big-headers?bytes=20000").await;
+        assert_eq!(reply.status, 502, "{guest}: {}", reply.text());
+        assert!(reply.header("samovar-error").is_some(), "{guest}");
+        samovar.http.get("/small/big-headers?bytes=100").await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn response_body_over_the_limit_is_cut() {
+    for guest in BOTH {
+        let samovar = Samovar::start().await;
+        let spec = with(fixed(1), json!({"limits": {"response_body": "64KiB"}}));
+        samovar.deploy("small", guest, spec).await;
+        let answer = samovar.http.try_get("/small/big-body?bytes=1000000").await;
+        let cut = answer.as_ref().map_or(true, |reply| reply.status == 502);
+        assert!(cut, "{guest}: {:?}", answer.map(|reply| (reply.status, reply.body.len())));
+        let fits = samovar.http.get("/small/big-body?bytes=65536").await.expect(200);
+        assert_eq!(fits.body.len(), 65_536, "{guest}");
+    }
+}
+
+#[tokio::test]
+async fn files_are_out_of_reach() {
+    for guest in BOTH {
+        let samovar = Samovar::start().await;
+        samovar.deploy("curious", guest, fixed(1)).await;
+        let seen = samovar.http.get("/curious/open-file").await.expect(200).text();
+        assert!(seen.starts_with("refused"), "{guest}: {seen}");
+    }
+}
+
+#[tokio::test]
+async fn sockets_are_out_of_reach() {
+    for guest in BOTH {
+        let samovar = Samovar::start().await;
+        samovar.deploy("curious", guest, fixed(1)).await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind port 0");
+        let address = listener.local_addr().expect("it is bound");
+        let path = format!("/curious/connect?addr={address}");
+        let seen = samovar.http.get(&path).await.expect(200).text();
+        assert!(seen.starts_with("refused"), "{guest}: {seen}");
+        nobody_came(&listener, &samovar).await;
+    }
+}
+
+#[tokio::test]
+async fn outbound_http_is_off() {
+    for guest in BOTH {
+        let samovar = Samovar::start().await;
+        samovar.deploy("curious", guest, fixed(1)).await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind port 0");
+        let address = listener.local_addr().expect("it is bound");
+        let path = format!("/curious/outbound?url=http://{address}/");
+        let seen = samovar.http.get(&path).await.expect(200).text();
+        assert!(seen.starts_with("refused"), "{guest}: {seen}");
+        nobody_came(&listener, &samovar).await;
+    }
+}
+
+/// Fails if a connection other than our own arrives at `listener`.
+async fn nobody_came(listener: &tokio::net::TcpListener, samovar: &Samovar) {
+    samovar.http.get("/curious/ok").await.expect(200);
+    let ours = tokio::net::TcpStream::connect(listener.local_addr().expect("it is bound")).await;
+    let ours = ours.expect("we can connect").local_addr().expect("it is connected");
+    let (_, first) = listener.accept().await.expect("our own connection arrives");
+    assert_eq!(first, ours, "the handler got out");
+}
+
+#[tokio::test]
+async fn printed_text_reaches_the_log_with_deployment_and_replica() {
+    for guest in BOTH {
+        let samovar = Samovar::start().await;
+        samovar.deploy("chatty", guest, fixed(1)).await;
+        samovar.http.get("/chatty/print?text=steam").await.expect(200);
+        let line = eventually("the line is in the log", async || {
+            let log = samovar.admin.get("/v1/deployments/chatty/logs?limit=1000").await;
+            let log = log.expect(200).text();
+            let lines = log.lines().map(|line| {
+                serde_json::from_str::<serde_json::Value>(line).expect("every line is JSON")
+            });
+            lines.into_iter().find(|line| line["line"] == "steam")
+        })
+        .await;
+        assert_eq!(line["deployment"], "chatty");
+        assert!(line["replica"].is_u64() || line["replica"].is_string(), "{line}");
+        assert!(line["stream"] == "stdout" || line["stream"] == "stderr", "{line}");
+        assert!(number(&line, "/at_ms") > 1_700_000_000_000, "{line}");
+    }
+}
