@@ -2,9 +2,10 @@
 
 use http::Method;
 use http_body_util::{BodyExt, Channel};
+use samovar_tests::http::next_chunk;
 use samovar_tests::status::number;
 use samovar_tests::{Samovar, eventually};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{BEHAVE, BEHAVE_ASYNC, fixed, with};
 
@@ -84,9 +85,15 @@ async fn response_headers_over_the_limit_are_not_passed_on() {
         let spec = with(fixed(1), json!({"limits": {"response_headers": "4KiB"}}));
         samovar.deploy("small", guest, spec).await;
         let reply = samovar.http.get("/small/big-headers?bytes=20000").await;
-        assert_eq!(reply.status, 502, "{guest}: {}", reply.text());
-        assert!(reply.header("samovar-error").is_some(), "{guest}");
-        samovar.http.get("/small/big-headers?bytes=100").await.expect(200);
+        // The host may refuse while the handler still fills them in; it says so in its answer.
+        if reply.status == 200 {
+            assert!(reply.text().starts_with("error"), "{guest}: {}", reply.headers.len());
+        } else {
+            assert_eq!(reply.status, 502, "{guest}: {}", reply.text());
+            assert!(reply.header("samovar-error").is_some(), "{guest}");
+        }
+        let fits = samovar.http.get("/small/big-headers?bytes=100").await.expect(200);
+        assert_eq!(fits.header("x-fill-0").map(str::len), Some(100), "{guest}");
     }
 }
 
@@ -110,7 +117,7 @@ async fn files_are_out_of_reach() {
         let samovar = Samovar::start().await;
         samovar.deploy("curious", guest, fixed(1)).await;
         let seen = samovar.http.get("/curious/open-file").await.expect(200).text();
-        assert!(seen.starts_with("refused"), "{guest}: {seen}");
+        assert!(seen.starts_with("error"), "{guest}: {seen}");
     }
 }
 
@@ -123,7 +130,7 @@ async fn sockets_are_out_of_reach() {
         let address = listener.local_addr().expect("it is bound");
         let path = format!("/curious/connect?addr={address}");
         let seen = samovar.http.get(&path).await.expect(200).text();
-        assert!(seen.starts_with("refused"), "{guest}: {seen}");
+        assert!(seen.starts_with("error"), "{guest}: {seen}");
         nobody_came(&listener, &samovar).await;
     }
 }
@@ -137,7 +144,7 @@ async fn outbound_http_is_off() {
         let address = listener.local_addr().expect("it is bound");
         let path = format!("/curious/outbound?url=http://{address}/");
         let seen = samovar.http.get(&path).await.expect(200).text();
-        assert!(seen.starts_with("refused"), "{guest}: {seen}");
+        assert!(seen.starts_with("error"), "{guest}: {seen}");
         nobody_came(&listener, &samovar).await;
     }
 }
@@ -157,18 +164,59 @@ async fn printed_text_reaches_the_log_with_deployment_and_replica() {
         let samovar = Samovar::start().await;
         samovar.deploy("chatty", guest, fixed(1)).await;
         samovar.http.get("/chatty/print?text=steam").await.expect(200);
-        let line = eventually("the line is in the log", async || {
-            let log = samovar.admin.get("/v1/deployments/chatty/logs?limit=1000").await;
-            let log = log.expect(200).text();
-            let lines = log.lines().map(|line| {
-                serde_json::from_str::<serde_json::Value>(line).expect("every line is JSON")
-            });
-            lines.into_iter().find(|line| line["line"] == "steam")
-        })
-        .await;
-        assert_eq!(line["deployment"], "chatty");
-        assert!(line["replica"].is_u64() || line["replica"].is_string(), "{line}");
-        assert!(line["stream"] == "stdout" || line["stream"] == "stderr", "{line}");
-        assert!(number(&line, "/at_ms") > 1_700_000_000_000, "{line}");
+        for stream in ["stdout", "stderr"] {
+            let line = log_line(&samovar, &format!("{stream}: steam")).await;
+            assert_eq!(line["deployment"], "chatty", "{line}");
+            assert_eq!(line["stream"], stream, "{line}");
+            assert!(line["replica"].is_u64() || line["replica"].is_string(), "{line}");
+            assert!(number(&line, "/at_ms") > 1_700_000_000_000, "{line}");
+        }
+    }
+}
+
+async fn log_line(samovar: &Samovar, text: &str) -> Value {
+    eventually("the line is in the log", async || {
+        let log = samovar.admin.get("/v1/deployments/chatty/logs?limit=1000").await.expect(200);
+        let log = log.text();
+        let mut lines =
+            log.lines().map(|line| serde_json::from_str(line).expect("every line is JSON"));
+        lines.find(|line: &Value| line["line"] == text)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn endless_output_does_not_fill_the_log() {
+    let samovar = Samovar::start().await;
+    samovar.deploy("chatty", BEHAVE, fixed(1)).await;
+    let long = "x".repeat(10_000);
+    for number in 0..200 {
+        samovar.http.get(&format!("/chatty/print?text={number}-{long}")).await.expect(200);
+    }
+    log_line_starts(&samovar, "stderr: 199-").await;
+    let log = samovar.admin.get("/v1/deployments/chatty/logs?limit=10").await.expect(200);
+    assert_eq!(log.text().lines().count(), 10);
+}
+
+async fn log_line_starts(samovar: &Samovar, start: &str) {
+    eventually("the newest line is in the log", async || {
+        let log = samovar.admin.get("/v1/deployments/chatty/logs?limit=1").await.expect(200);
+        let line: Value = serde_json::from_slice(&log.body).ok()?;
+        line["line"].as_str()?.starts_with(start).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn log_can_be_followed() {
+    let samovar = Samovar::start().await;
+    samovar.deploy("chatty", BEHAVE, fixed(1)).await;
+    let log = samovar.admin.open_get("/v1/deployments/chatty/logs?follow=true").await;
+    assert_eq!(log.status(), 200);
+    samovar.http.get("/chatty/print?text=whistle").await.expect(200);
+    let (mut log, mut seen) = (log.into_body(), Vec::new());
+    while !String::from_utf8_lossy(&seen).contains("stderr: whistle") {
+        let piece = next_chunk(&mut log).await.expect("following goes on");
+        seen.extend_from_slice(&piece.expect("following does not end"));
     }
 }

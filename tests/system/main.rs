@@ -9,3 +9,5 @@ mod pool;
 mod pool_life;
 mod limits;
 mod limits_http;
+mod policies;
+mod policies_bad;

@@ -61,7 +61,7 @@ async fn thumbnail_shrinks_a_png() {
     assert!(reply.body.len() < original.len());
 
     let refused = samovar.http.post("/thumbnail", "not a picture").await;
-    assert!((400..500).contains(&refused.status), "{}", refused.status);
+    assert_eq!(refused.status, 415, "{}", refused.text());
     samovar.http.post("/thumbnail", original).await.expect(200);
 }
 
@@ -150,8 +150,8 @@ async fn request_headers_reach_the_handler() {
         let request = samovar.http.request(Method::GET, "/headers/headers");
         let request = request.header("x-tea", "darjeeling").header("x-tea", "assam");
         let reply = samovar.http.send(request, "").await.expect(200);
-        for value in ["x-tea", "darjeeling", "assam"] {
-            assert!(reply.text().contains(value), "{guest}: {}", reply.text());
+        for line in ["x-tea: darjeeling\n", "x-tea: assam\n"] {
+            assert!(reply.text().contains(line), "{guest}: {}", reply.text());
         }
     }
 }
@@ -163,9 +163,8 @@ async fn environment_of_the_spec_reaches_the_handler_and_the_hosts_does_not() {
         let spec = json!({"env": {"TEA": "darjeeling", "SUGAR": "no"}});
         samovar.deploy("env", guest, spec).await;
         let seen = samovar.http.get("/env/env").await.expect(200).text();
-        assert!(seen.contains("TEA") && seen.contains("darjeeling"), "{guest}: {seen}");
-        assert!(seen.contains("SUGAR"), "{guest}: {seen}");
-        assert!(!seen.contains("HOST_SECRET") && !seen.contains("PATH"), "{guest}: {seen}");
+        let variables: Vec<_> = seen.lines().filter(|line| !line.starts_with("argument")).collect();
+        assert_eq!(variables, ["SUGAR=no", "TEA=darjeeling"], "{guest}");
     }
 }
 

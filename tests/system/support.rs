@@ -1,6 +1,6 @@
 //! Small things that several modules of the suite need.
 
-use samovar_tests::{Reply, Samovar, files, status};
+use samovar_tests::{Samovar, files, status};
 use serde_json::{Value, json};
 
 /// The behaviours, as a WASI 0.2 handler.
@@ -43,7 +43,11 @@ pub fn names(text: &Value, words: &[&str]) {
     }
 }
 
-/// A server that is still fine: the handler `name` answers `path` with 200.
-pub async fn still_serves(samovar: &Samovar, path: &str) -> Reply {
-    samovar.http.get(path).await.expect(200)
+/// The decisions of a deployment, as soon as there are at least `count`.
+pub async fn some_decisions(samovar: &Samovar, name: &str, count: usize) -> Vec<Value> {
+    samovar_tests::eventually("decisions are made", async || {
+        let decisions = samovar.decisions(name).await;
+        (decisions.len() >= count).then_some(decisions)
+    })
+    .await
 }
