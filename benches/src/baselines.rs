@@ -1,0 +1,106 @@
+//! The servers that Samovar is measured against, as child processes on free ports.
+
+use std::{
+    env,
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+};
+
+use anyhow::{Context, Result};
+use rustix::process::Pid;
+
+/// A running server. Dropping it kills the process.
+pub struct Baseline {
+    pub address: SocketAddr,
+    child: Child,
+}
+
+impl Baseline {
+    /// The bare hyper server, built beside this program.
+    pub fn hyper() -> Result<Self> {
+        let this = env::current_exe().context("find this program")?;
+        Self::hyper_at(&this.with_file_name("bare-hyper"))
+    }
+
+    /// The bare hyper server at `program`.
+    pub fn hyper_at(program: &Path) -> Result<Self> {
+        let mut command = Command::new(program);
+        let mut child = spawn(command.stdout(Stdio::piped()))?;
+        let output = child.stdout.take().expect("stdout was asked for as a pipe");
+        Self::listening(child, output)
+    }
+
+    /// `wasmtime serve` of `component` with further flags.
+    pub fn wasmtime(program: &Path, flags: &[&str], component: &Path) -> Result<Self> {
+        let mut command = Command::new(program);
+        command.args(["serve", "--addr", "127.0.0.1:0"]).args(flags).arg(component);
+        let mut child = spawn(command.stderr(Stdio::piped()))?;
+        let output = child.stderr.take().expect("stderr was asked for as a pipe");
+        Self::listening(child, output)
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Waits for the line that names the address.
+    fn listening(mut child: Child, output: impl Read + Send + 'static) -> Result<Self> {
+        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+        let mut seen = String::new();
+        let found = lines.by_ref().find_map(|line| {
+            seen.push_str(&line);
+            address(&line)
+        });
+        let Some(address) = found else {
+            _ = child.kill(); // It has most likely ended by itself.
+            _ = child.wait();
+            anyhow::bail!("a server ended or did not say where it listens: {seen}");
+        };
+        thread::spawn(move || lines.for_each(drop)); // A full pipe would stop the server.
+        Ok(Self { address, child })
+    }
+}
+
+impl Drop for Baseline {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+/// The `wasmtime` of `WASMTIME` or of the path, if there is one.
+pub fn wasmtime() -> Option<PathBuf> {
+    let program = env::var_os("WASMTIME").map_or_else(|| "wasmtime".into(), PathBuf::from);
+    let mut command = Command::new(&program);
+    let status = command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success()).then_some(program)
+}
+
+fn spawn(command: &mut Command) -> Result<Child> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    // Backtraces of errors that nobody reads would be measured too.
+    command.env("RUST_BACKTRACE", "0").stdin(Stdio::null());
+    command.spawn().with_context(|| format!("run {name}"))
+}
+
+/// The address in a line such as `Serving HTTP on http://127.0.0.1:1234/`.
+fn address(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("http://")?;
+    rest.split('/').next()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn address_is_found_in_a_line() {
+        let expected = Some("127.0.0.1:1234".parse().unwrap());
+        assert_eq!(address("Serving HTTP on http://127.0.0.1:1234/"), expected);
+        assert_eq!(address("http://127.0.0.1:1234"), expected);
+        assert_eq!(address("warning: something"), None);
+    }
+}

@@ -1,0 +1,15 @@
+//! Benchmarks: what a request costs the server, cold starts, and changes under load.
+//!
+//! The yardstick is the CPU time of the server process per request, as a ratio to a bare hyper
+//! server measured in the same run. Ratios hold on other machines; absolute numbers do not.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to a person is the job")]
+
+pub mod baselines;
+pub mod change;
+pub mod cold;
+pub mod loadgen;
+pub mod numbers;
+pub mod process;
+pub mod response;
+pub mod warm;

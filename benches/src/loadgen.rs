@@ -1,0 +1,235 @@
+//! A load generator: a fixed number of kept connections, each with one request at a time.
+//!
+//! It runs on one thread of its own, so that it takes at most one core from the server. It times
+//! every request, and counts everything but a complete answer with status 200 as a failure.
+
+use std::{
+    cell::RefCell,
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::{JoinSet, LocalSet},
+    time::{Instant, sleep},
+};
+
+use crate::response;
+
+/// Most bytes of a response; those of the benchmarks are short.
+const RESPONSE_BYTES_MAX: usize = 1 << 20;
+/// A connection that failed waits this long, so that a dead server is not hammered.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(20);
+
+/// What is asked, and by how many at once.
+#[derive(Clone, Debug)]
+pub struct Load {
+    pub address: SocketAddr,
+    pub path: String,
+    pub connections: usize,
+}
+
+/// What came of it.
+#[derive(Default, Debug)]
+pub struct Report {
+    /// Good answers.
+    pub answered: u64,
+    pub failed: u64,
+    pub first_failure: Option<String>,
+    pub elapsed: Duration,
+    /// Of every good answer, sorted.
+    pub latencies_us: Vec<u32>,
+}
+
+impl Report {
+    pub fn per_second(&self) -> f64 {
+        self.answered as f64 / self.elapsed.as_secs_f64()
+    }
+}
+
+/// A load that runs until it is told to stop.
+pub struct Running {
+    shared: Arc<Shared>,
+    thread: JoinHandle<Report>,
+}
+
+#[derive(Default)]
+struct Shared {
+    is_over: AtomicBool,
+    answered: AtomicU64,
+}
+
+impl Load {
+    fn request(&self) -> Vec<u8> {
+        format!("GET {} HTTP/1.1\r\nhost: {}\r\n\r\n", self.path, self.address).into_bytes()
+    }
+
+    /// Starts the load on a thread of its own.
+    pub fn start(self) -> Running {
+        let shared = Arc::new(Shared::default());
+        let thread = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || block_on(drive(self, shared))
+        });
+        Running { shared, thread }
+    }
+
+    /// Runs the load for `duration`.
+    pub async fn run(self, duration: Duration) -> Report {
+        let running = self.start();
+        sleep(duration).await;
+        running.finish().await
+    }
+
+    /// Opens all connections, then sends one request on each at the same time.
+    pub async fn once(self) -> Report {
+        tokio::task::spawn_blocking(|| block_on(all_at_once(self)))
+            .await
+            .expect("it does not panic")
+    }
+}
+
+impl Running {
+    /// Good answers so far.
+    pub fn answered(&self) -> u64 {
+        self.shared.answered.load(Ordering::Relaxed)
+    }
+
+    /// No further requests; waits for the answers that are under way.
+    pub async fn finish(self) -> Report {
+        self.shared.is_over.store(true, Ordering::Relaxed);
+        let thread = self.thread;
+        let joined = tokio::task::spawn_blocking(|| thread.join()).await;
+        joined.expect("joining does not panic").expect("the load does not panic")
+    }
+}
+
+fn block_on(load: impl Future<Output = Report>) -> Report {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    LocalSet::new().block_on(&runtime.expect("start the load's runtime"), load)
+}
+
+async fn drive(load: Load, shared: Arc<Shared>) -> Report {
+    let started = Instant::now();
+    let report = Rc::new(RefCell::new(Report::default()));
+    let mut tasks = JoinSet::new();
+    for _ in 0..load.connections {
+        let (report, shared) = (Rc::clone(&report), Arc::clone(&shared));
+        let (mut connection, request) = (Connection::new(load.address), load.request());
+        tasks.spawn_local(async move {
+            while !shared.is_over.load(Ordering::Relaxed) {
+                let is_good = one(&mut connection, &request, &report).await;
+                if is_good {
+                    shared.answered.fetch_add(1, Ordering::Relaxed);
+                } else {
+                    sleep(PAUSE_AFTER_FAILURE).await;
+                }
+            }
+        });
+    }
+    while tasks.join_next().await.is_some() {}
+    finished(report, started)
+}
+
+async fn all_at_once(load: Load) -> Report {
+    let report = Rc::new(RefCell::new(Report::default()));
+    let mut connections = Vec::new();
+    for _ in 0..load.connections {
+        let mut connection = Connection::new(load.address);
+        // One that cannot be opened fails again, and is counted, when it is used.
+        connection.stream = connection.open().await.ok();
+        connections.push(connection);
+    }
+    let started = Instant::now();
+    let mut tasks = JoinSet::new();
+    for mut connection in connections {
+        let (report, request) = (Rc::clone(&report), load.request());
+        tasks.spawn_local(async move { one(&mut connection, &request, &report).await });
+    }
+    while tasks.join_next().await.is_some() {}
+    finished(report, started)
+}
+
+fn finished(report: Rc<RefCell<Report>>, started: Instant) -> Report {
+    let mut report = report.take();
+    report.elapsed = started.elapsed();
+    report.latencies_us.sort_unstable();
+    report
+}
+
+/// One request, counted; whether the answer was good.
+async fn one(connection: &mut Connection, request: &[u8], report: &RefCell<Report>) -> bool {
+    let started = Instant::now();
+    let answer = connection.send(request).await;
+    let micros = u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX);
+    let mut report = report.borrow_mut();
+    let failure = match answer {
+        Ok(200) => {
+            report.answered += 1;
+            report.latencies_us.push(micros);
+            return true;
+        }
+        Ok(status) => format!("status {status}"),
+        Err(error) => error.to_string(),
+    };
+    report.failed += 1;
+    report.first_failure.get_or_insert(failure);
+    false
+}
+
+/// A connection that is opened when it is needed.
+struct Connection {
+    address: SocketAddr,
+    stream: Option<TcpStream>,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    fn new(address: SocketAddr) -> Self {
+        Self { address, stream: None, buffer: Vec::with_capacity(4096) }
+    }
+
+    async fn open(&mut self) -> io::Result<TcpStream> {
+        let stream = match self.stream.take() {
+            Some(stream) => return Ok(stream),
+            None => TcpStream::connect(self.address).await?,
+        };
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    /// Sends `request`, reads the whole answer and returns its status. Nothing is sent twice.
+    async fn send(&mut self, request: &[u8]) -> io::Result<u16> {
+        let mut stream = self.open().await?;
+        stream.write_all(request).await?;
+        self.buffer.clear();
+        loop {
+            if stream.read_buf(&mut self.buffer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let broken = |why| io::Error::new(io::ErrorKind::InvalidData, why);
+            let Some(answer) = response::parse(&self.buffer).map_err(broken)? else {
+                if self.buffer.len() > RESPONSE_BYTES_MAX {
+                    return Err(broken("the response is too long".to_owned()));
+                }
+                continue;
+            };
+            if answer.len != self.buffer.len() {
+                return Err(broken("there are bytes after the response".to_owned()));
+            }
+            if !answer.is_last {
+                self.stream = Some(stream);
+            }
+            return Ok(answer.status);
+        }
+    }
+}
