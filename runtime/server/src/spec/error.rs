@@ -1,7 +1,5 @@
 //! What can be wrong with a spec, with the path of the setting it is about.
 
-use std::fmt;
-
 /// Why a spec was refused. Printed, it names the setting, the value and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.text())]

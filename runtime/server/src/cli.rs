@@ -1,0 +1,118 @@
+//! The command line: parses, runs one command, turns its outcome into an exit code.
+//!
+//! Exit codes: 0 it worked, 1 it failed, 2 the command line is wrong, 64 the configuration is
+//! wrong. Results go to stdout, everything else to stderr.
+
+mod apply;
+mod artifact;
+mod build;
+mod completion;
+mod connection;
+mod decisions;
+mod deploy;
+mod failure;
+mod human;
+mod invoke;
+mod list;
+mod logs;
+mod policy;
+mod scaffold;
+mod settings;
+mod status;
+mod table;
+#[cfg(test)]
+mod tests;
+mod up;
+
+use std::future::Future;
+use std::io;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+First steps:
+  samovar up                                     start a server, in a terminal of its own
+  samovar new handler hello                      write a small handler in ./hello
+  samovar build hello                            compile it; prints the path of the component
+  samovar deploy FILE --name hello               upload it and start it
+  curl http://127.0.0.1:8080/hello               call it
+  samovar status hello --watch                   see replicas come and go
+
+Scaling:
+  samovar deploy FILE --name hello --replicas 0..8 --idle-ttl 5m --set max_batch_size=2
+  samovar decisions hello                        what the policy decided, and why
+  samovar policy push mine.wasm --name mine      add a policy of your own
+  samovar policy swap hello mine                 change policies without losing a request
+
+`samovar COMMAND --help` shows the options of a command, with examples.";
+
+/// A serving runtime for WebAssembly plugins.
+///
+/// Handlers are components of the standard worlds `wasi:http/proxy@0.2` and
+/// `wasi:http/service@0.3`. Samovar keeps a pool of warm replicas for each and lets a scaling
+/// policy, itself a component, decide how many.
+#[derive(Debug, Parser)]
+#[command(name = "samovar", version, after_help = EXAMPLES)]
+#[command(max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Up(up::Up),
+    Deploy(Box<deploy::Deploy>),
+    List(list::List),
+    Status(status::Status),
+    Delete(list::Delete),
+    Policy(policy::Policy),
+    Decisions(decisions::Decisions),
+    Invoke(invoke::Invoke),
+    Logs(logs::Logs),
+    Apply(apply::Apply),
+    New(scaffold::New),
+    Build(build::Build),
+    Completion(completion::Completion),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse(); // Ends the process with 2, or with 0 after --help.
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader of a pipe has gone, as in `samovar list | head`: it has seen enough.
+        Err(error) if failure::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // When stderr is gone there is nobody left to tell.
+            let _ = failure::print(&error, &mut io::stderr());
+            failure::exit_code(&error)
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Up(up) => up.run(),
+        Command::Deploy(deploy) => wait_for(deploy.run()),
+        Command::List(list) => wait_for(list.run()),
+        Command::Status(status) => wait_for(status.run()),
+        Command::Delete(delete) => wait_for(delete.run()),
+        Command::Policy(policy) => wait_for(policy.run()),
+        Command::Decisions(decisions) => wait_for(decisions.run()),
+        Command::Invoke(invoke) => wait_for(invoke.run()),
+        Command::Logs(logs) => wait_for(logs.run()),
+        Command::Apply(apply) => wait_for(apply.run()),
+        Command::New(new) => new.run(),
+        Command::Build(build) => build.run(),
+        Command::Completion(completion) => completion.run(),
+    }
+}
+
+/// Runs a client command. It does one thing at a time, so one thread is enough.
+fn wait_for(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("start the async runtime")?.block_on(command)
+}

@@ -1,0 +1,168 @@
+//! `samovar policy`: push, swap and list scaling policies.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::artifact;
+use super::connection::Connection;
+use super::settings::{self, Setting};
+use super::table::Table;
+use crate::api;
+use crate::client::Reply;
+use crate::spec::{DeploymentName, PolicyName};
+
+const PUSH_EXAMPLES: &str = "\
+Examples:
+  samovar new policy mine && samovar build mine
+  samovar policy push mine/target/wasm32-wasip2/release/mine.wasm --name mine
+
+Pushing to a name that is in use changes no running deployment: each keeps the very component it
+was given, until `samovar policy swap`.";
+
+const SWAP_EXAMPLES: &str = "\
+Examples:
+  samovar policy swap thumbnail mine
+  samovar policy swap thumbnail lightning --set max_batch_size=2
+
+The new policy is fed what was measured in the last minutes before it decides anything. If it fails
+on that, or refuses its settings, the old one goes on.";
+
+/// Push, swap and list scaling policies
+#[derive(Debug, Args)]
+pub struct Policy {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Push(Push),
+    Swap(Swap),
+    List(List),
+}
+
+/// Upload a policy and give it a name
+#[derive(Debug, Args)]
+#[command(after_help = PUSH_EXAMPLES)]
+struct Push {
+    /// The policy, a .wasm file
+    file: PathBuf,
+
+    /// Name for it
+    #[arg(long, short)]
+    name: PolicyName,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Change the policy of a running deployment
+#[derive(Debug, Args)]
+#[command(after_help = SWAP_EXAMPLES)]
+struct Swap {
+    /// Name of the deployment
+    deployment: DeploymentName,
+
+    /// Name of the policy to change to
+    policy: PolicyName,
+
+    /// Setting of the policy; repeat it for more
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<Setting>,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// List policies, built-in ones included
+#[derive(Debug, Args)]
+struct List {
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Policy {
+    /// Runs the subcommand.
+    pub async fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Push(push) => push.run().await,
+            Command::Swap(swap) => swap.run().await,
+            Command::List(list) => list.run().await,
+        }
+    }
+}
+
+impl Push {
+    async fn run(self) -> anyhow::Result<()> {
+        artifact::check(&self.file)?;
+        let client = self.connection.client()?;
+        let Reply { json, value: policy, .. } =
+            artifact::push(&client, &self.name, &self.file).await?;
+        self.connection.print(&json, |out| {
+            writeln!(out, "pushed {}, {}", policy.name, policy.digest.short())?;
+            let others = policy.used_by.iter().map(ToString::to_string).collect::<Vec<_>>();
+            if others.is_empty() {
+                return writeln!(out, "use it with `samovar policy swap DEPLOYMENT {}`", self.name);
+            }
+            writeln!(
+                out,
+                "{} keep the version they have until `samovar policy swap`",
+                others.join(", ")
+            )
+        })?;
+        Ok(())
+    }
+}
+
+impl Swap {
+    async fn run(self) -> anyhow::Result<()> {
+        let wanted = api::SetPolicy { policy: self.policy, config: settings::config(self.set) };
+        let client = self.connection.client()?;
+        let spinner = artifact::spinner(&format!("changing to {}", wanted.policy));
+        let reply = client.swap_policy(&self.deployment, &wanted).await;
+        spinner.finish_and_clear();
+        let Reply { json, value: swapped, .. } = reply?;
+        self.connection.print(&json, |out| {
+            writeln!(
+                out,
+                "{} now uses {} {} instead of {} {}",
+                self.deployment,
+                swapped.policy.name,
+                swapped.policy.digest.short(),
+                swapped.previous.name,
+                swapped.previous.digest.short()
+            )?;
+            writeln!(
+                out,
+                "live after {:.1} ms; {} observations of the past replayed",
+                swapped.took_ms, swapped.replayed
+            )
+        })?;
+        Ok(())
+    }
+}
+
+impl List {
+    async fn run(self) -> anyhow::Result<()> {
+        let reply = self.connection.client()?.policies().await?;
+        self.connection.print(&reply.json, |out| write_policies(out, &reply.value.policies))?;
+        Ok(())
+    }
+}
+
+pub(super) fn write_policies(out: &mut dyn Write, policies: &[api::Policy]) -> io::Result<()> {
+    let mut table = Table::new(["NAME", "VERSION", "ORIGIN", "USED BY", "COMPONENT"]);
+    for policy in policies {
+        let used_by = policy.used_by.iter().map(ToString::to_string).collect::<Vec<_>>();
+        table.row([
+            policy.name.to_string(),
+            policy.description.version.clone(),
+            if policy.builtin { "built in" } else { "pushed" }.to_owned(),
+            if used_by.is_empty() { "-".to_owned() } else { used_by.join(", ") },
+            policy.digest.short(),
+        ]);
+    }
+    table.write(out)
+}

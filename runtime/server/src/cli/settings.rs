@@ -1,0 +1,64 @@
+//! `KEY=VALUE` options.
+
+use serde_json::{Map, Value};
+
+/// One `--set KEY=VALUE` of a policy. The value is JSON if it can be, and text otherwise.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setting {
+    key: String,
+    value: Value,
+}
+
+/// One `--env KEY=VALUE` of a handler. The value is text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable {
+    pub key: String,
+    pub value: String,
+}
+
+impl std::str::FromStr for Setting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Setting, String> {
+        let Variable { key, value } = text.parse()?;
+        let value = serde_json::from_str(&value).unwrap_or(Value::String(value));
+        Ok(Setting { key, value })
+    }
+}
+
+impl std::str::FromStr for Variable {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Variable, String> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() => {
+                Ok(Variable { key: key.to_owned(), value: value.to_owned() })
+            }
+            Some(_) | None => Err("write it like KEY=VALUE".to_owned()),
+        }
+    }
+}
+
+/// The settings as the configuration of a policy; a later one wins over an earlier one.
+pub fn config(settings: Vec<Setting>) -> Map<String, Value> {
+    settings.into_iter().map(|setting| (setting.key, setting.value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_json_or_text() {
+        let parse = |text: &str| text.parse::<Setting>().unwrap().value;
+        assert_eq!(parse("a=2"), Value::from(2));
+        assert_eq!(parse("a=2.5"), Value::from(2.5));
+        assert_eq!(parse("a=true"), Value::from(true));
+        assert_eq!(parse("a=[1,2]"), Value::from(vec![1, 2]));
+        assert_eq!(parse("a=fast"), Value::from("fast"));
+        assert_eq!(parse("a=b=c"), Value::from("b=c"));
+        assert_eq!(parse("a="), Value::from(""));
+        assert!("a".parse::<Setting>().is_err());
+        assert!("=1".parse::<Variable>().is_err());
+    }
+}
