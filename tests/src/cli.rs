@@ -2,12 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::paths;
 use crate::server::clear_environment;
 use crate::wait::within;
+
+/// Longest time to compile a guest from nothing, its standard library included.
+const BUILD_DEADLINE: Duration = Duration::from_secs(600);
 
 /// Runs client commands against one server.
 pub struct Cli {
@@ -45,14 +50,17 @@ impl Cli {
 
     /// Runs `samovar` with `args` to its end.
     pub async fn run(&self, args: &[&str]) -> Output {
+        within(&format!("samovar {args:?}"), self.start(args)).await
+    }
+
+    async fn start(&self, args: &[&str]) -> Output {
         let mut command = Command::new(paths::samovar());
         command.args(args).current_dir(&self.folder);
         clear_environment(&mut command);
         command.envs(self.env.iter().map(|(key, value)| (key, value)));
         command.stdin(Stdio::null());
         let mut command = tokio::process::Command::from(command);
-        let output = within(&format!("samovar {args:?}"), command.kill_on_drop(true).output()).await;
-        let output = output.expect("start samovar");
+        let output = command.kill_on_drop(true).output().await.expect("start samovar");
         Output {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -70,10 +78,16 @@ impl Cli {
     /// Runs a command with `--output json` that must succeed, and returns its JSON.
     pub async fn json(&self, args: &[&str]) -> Value {
         let printed = self.ok(&[args, &["--output", "json"]].concat()).await;
-        match serde_json::from_str(&printed) {
-            Ok(value) => value,
-            Err(error) => panic!("samovar {args:?} printed no JSON ({error}): {printed}"),
-        }
+        parse(args, &printed)
+    }
+
+    /// Like [`Cli::json`], for commands that compile a guest and may take minutes.
+    pub async fn slow_json(&self, args: &[&str]) -> Value {
+        let all = [args, &["--output", "json"]].concat();
+        let output = timeout(BUILD_DEADLINE, self.start(&all)).await;
+        let output = output.unwrap_or_else(|_| panic!("samovar {args:?} never ended"));
+        assert_eq!(output.code, Some(0), "samovar {args:?}: {output:?}");
+        parse(args, &output.stdout)
     }
 
     /// Runs a command that must fail with the exit status `code`, and returns its complaint.
@@ -83,5 +97,12 @@ impl Cli {
         assert!(!output.stderr.is_empty(), "a failure says why");
         assert!(!output.stderr.contains(" panicked at "), "{}", output.stderr);
         output.stderr
+    }
+}
+
+fn parse(args: &[&str], printed: &str) -> Value {
+    match serde_json::from_str(printed) {
+        Ok(value) => value,
+        Err(error) => panic!("samovar {args:?} printed no JSON ({error}): {printed}"),
     }
 }

@@ -50,8 +50,7 @@ impl Raw {
     /// Reads up to and including `end`.
     pub async fn read_until(&mut self, end: &str) -> String {
         loop {
-            let found =
-                self.unread.windows(end.len()).position(|window| window == end.as_bytes());
+            let found = self.unread.windows(end.len()).position(|window| window == end.as_bytes());
             if let Some(at) = found {
                 let taken = self.unread.drain(..at + end.len()).collect();
                 return String::from_utf8(taken).expect("text");

@@ -28,6 +28,10 @@ pub struct Options {
     pub args: Vec<String>,
     /// Environment on top of the test's own.
     pub env: Vec<(String, String)>,
+    /// Address of the data plane; `127.0.0.1:0` if not given.
+    pub listen: Option<String>,
+    /// Address of the admin API; `127.0.0.1:0` if not given.
+    pub admin: Option<String>,
     /// The data folder; a new one of its own if not given.
     pub data: Option<PathBuf>,
     /// Whether a panic on stderr is part of the test.
@@ -80,6 +84,21 @@ impl Samovar {
         match Self::try_start(options).await {
             Ok(samovar) => samovar,
             Err(refused) => panic!("samovar up did not get ready: {refused:?}"),
+        }
+    }
+
+    /// Starts a server that must refuse, and returns what it complained.
+    ///
+    /// # Panics
+    /// When it gets ready, or ends with another status than `code`.
+    pub async fn refuses(options: Options, code: i32) -> String {
+        match Self::try_start(options).await {
+            Ok(_) => panic!("samovar up got ready, which it must not"),
+            Err(refused) => {
+                assert_eq!(refused.code, Some(code), "{}", refused.stderr);
+                assert!(!refused.stderr.contains(PANIC_MARK), "{}", refused.stderr);
+                refused.stderr
+            }
         }
     }
 
@@ -151,16 +170,20 @@ impl Samovar {
 
     /// Waits until the process ends by itself, with the status `code`.
     pub async fn ended(&mut self, code: i32) -> String {
+        let (seen, stderr) = self.ended_somehow().await;
+        assert_eq!(seen, Some(code), "{stderr}");
+        stderr
+    }
+
+    /// Waits until the process ends by itself; its status, none if a signal ended it, and stderr.
+    pub async fn ended_somehow(&mut self) -> (Option<i32>, String) {
         let mut running = self.running.take().expect("the server runs");
         let child = &mut running.child;
-        let status = eventually("samovar ends by itself", async || {
-            child.try_wait().expect("it is our child")
-        })
-        .await;
+        let ended = async || child.try_wait().expect("it is our child");
+        let status = eventually("samovar ends by itself", ended).await;
         let (_, stderr) = running.kill();
-        assert_eq!(status.code(), Some(code), "{stderr}");
         self.check_panics(&stderr);
-        stderr
+        (status.code(), stderr)
     }
 
     /// From now on no file of the process may grow beyond `size_bytes`, as on a full disk; `None`
@@ -365,7 +388,9 @@ enum Started {
 
 fn spawn(options: &Options, folder: &Path, data: &Path) -> Running {
     let mut command = Command::new(paths::samovar());
-    command.args(["up", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"]).arg(data);
+    let listen = options.listen.as_deref().unwrap_or("127.0.0.1:0");
+    let admin = options.admin.as_deref().unwrap_or("127.0.0.1:0");
+    command.args(["up", "--listen", listen, "--admin", admin, "--data"]).arg(data);
     command.args(&options.args).current_dir(folder);
     clear_environment(&mut command);
     command.envs(options.env.iter().map(|(key, value)| (key, value)));

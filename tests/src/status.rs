@@ -69,7 +69,8 @@ mod tests {
 
     #[test]
     fn metrics_are_found_by_whole_name_and_labels() {
-        let text = "# HELP a_total x\na_total 3\na_total_more 9\nb{d=\"x\",e=\"y\"} 2\nb{d=\"z\"} 5\n";
+        let text =
+            "# HELP a_total x\na_total 3\na_total_more 9\nb{d=\"x\",e=\"y\"} 2\nb{d=\"z\"} 5\n";
         assert_eq!(metric(text, "a_total", &[]), Some(3.0));
         assert_eq!(metric(text, "b", &["d=\"x\""]), Some(2.0));
         assert_eq!(metric(text, "b", &[]), Some(7.0));

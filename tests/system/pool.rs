@@ -57,18 +57,15 @@ async fn thousand_first_requests_start_no_more_than_the_maximum() {
     let requests = at_once(&samovar.http, "/pool/ok", 1000);
     let mut most = 0;
     let mut replies = Vec::new();
-    tokio::join!(
-        async { replies = requests.answers().await },
-        async {
-            // Watch until all are served.
-            eventually("a thousand requests are completed", async || {
-                let status = samovar.status("pool").await;
-                most = most.max(all_replicas(&status));
-                (number(&status, "/totals/completed") >= 1000).then_some(())
-            })
-            .await;
-        }
-    );
+    tokio::join!(async { replies = requests.answers().await }, async {
+        // Watch until all are served.
+        eventually("a thousand requests are completed", async || {
+            let status = samovar.status("pool").await;
+            most = most.max(all_replicas(&status));
+            (number(&status, "/totals/completed") >= 1000).then_some(())
+        })
+        .await;
+    });
     let bad: Vec<_> = replies.iter().filter(|reply| reply.status != 200).collect();
     assert!(bad.is_empty(), "{} failed: {:?}", bad.len(), bad.first());
     let status = samovar.status("pool").await;

@@ -140,8 +140,9 @@ async fn redeploy_under_load_loses_no_request() {
     }
     load.serve_more(20).await;
     load.stop_without_failure().await;
-    let status =
-        samovar.wait_status("pool", "old ones gone", |s| number(s, "/replicas/draining") == 0).await;
+    let status = samovar
+        .wait_status("pool", "old ones gone", |s| number(s, "/replicas/draining") == 0)
+        .await;
     assert_eq!(status["revision"], 11);
 }
 

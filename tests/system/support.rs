@@ -1,6 +1,8 @@
 //! Small things that several modules of the suite need.
 
-use samovar_tests::{Samovar, files, status};
+use std::path::PathBuf;
+
+use samovar_tests::{Samovar, files};
 use serde_json::{Value, json};
 
 /// The behaviours, as a WASI 0.2 handler.
@@ -24,14 +26,18 @@ pub fn with(mut left: Value, right: Value) -> Value {
     left
 }
 
-/// Fails if an upload left anything behind, in the list or in the files of artifacts and code.
-pub async fn nothing_is_stored(samovar: &Samovar) {
-    let list = samovar.admin.get("/v1/components").await.expect(200).json();
-    assert_eq!(status::list(&list, "/components"), [] as [Value; 0]);
-    for folder in ["artifacts", "code"] {
-        let left = files::below(&samovar.data().join(folder));
-        assert!(left.is_empty(), "a refused upload left {left:?}");
-    }
+/// What the store holds: the list of components, and the names of all files.
+#[derive(Debug, PartialEq)]
+pub struct Stored {
+    components: Value,
+    files: Vec<PathBuf>,
+}
+
+/// What the store holds now. Compared before and after a refused request, which must not leave
+/// anything behind.
+pub async fn stored(samovar: &Samovar) -> Stored {
+    let components = samovar.admin.get("/v1/components").await.expect(200).json();
+    Stored { components, files: files::below(&samovar.data()) }
 }
 
 /// Fails unless `text` holds every one of `words`.

@@ -8,13 +8,14 @@ use samovar_tests::raw::Raw;
 use samovar_tests::{Samovar, component, eventually, files, status, tiny_handler, unique};
 use serde_json::{Value, json};
 
-use crate::support::{names, nothing_is_stored};
+use crate::support::{names, stored};
 
 /// Uploads `wasm`, which must be refused, and returns the error.
 async fn refused(wasm: Vec<u8>, http_status: u16, code: &str) -> Value {
     let samovar = Samovar::start().await;
+    let before = stored(&samovar).await;
     let error = samovar.admin.post("/v1/components", wasm).await.refused(http_status, code);
-    nothing_is_stored(&samovar).await;
+    assert_eq!(stored(&samovar).await, before);
     error
 }
 
@@ -57,6 +58,7 @@ async fn worlds_are_recognised() {
 #[tokio::test]
 async fn unused_component_can_be_deleted_and_a_used_one_cannot() {
     let samovar = Samovar::start().await;
+    let before = stored(&samovar).await;
     let digest = samovar.upload(tiny_handler(200)).await;
     samovar.put_spec("user", &digest, json!({})).await.expect(201);
     let path = format!("/v1/components/{digest}");
@@ -67,7 +69,7 @@ async fn unused_component_can_be_deleted_and_a_used_one_cannot() {
     samovar.admin.delete("/v1/deployments/user").await.expect(204);
     samovar.admin.delete(&path).await.expect(204);
     samovar.admin.get(&path).await.refused(404, "not-found");
-    nothing_is_stored(&samovar).await;
+    assert_eq!(stored(&samovar).await, before);
 }
 
 #[tokio::test]
@@ -116,16 +118,19 @@ async fn unknown_import_is_named() {
 #[tokio::test]
 async fn component_over_the_limit_is_refused() {
     let samovar = Samovar::start_with(&["--max-component-size", "64KiB"], &[]).await;
+    let before = stored(&samovar).await;
     let wasm = padded(&tiny_handler(200), 100_000);
-    let error = samovar.admin.post("/v1/components", wasm).await.refused(413, "component-too-large");
+    let error =
+        samovar.admin.post("/v1/components", wasm).await.refused(413, "component-too-large");
     names(&error["message"], &["64"]);
-    nothing_is_stored(&samovar).await;
+    assert_eq!(stored(&samovar).await, before);
     samovar.upload(tiny_handler(200)).await;
 }
 
 #[tokio::test]
 async fn component_of_unknown_length_over_the_limit_is_refused() {
     let samovar = Samovar::start_with(&["--max-component-size", "64KiB"], &[]).await;
+    let before = stored(&samovar).await;
     let (mut sender, body) = Channel::<Bytes>::new(1);
     let feed = tokio::spawn(async move {
         for piece in padded(&tiny_handler(200), 10_000_000).chunks(16 * 1024) {
@@ -141,13 +146,14 @@ async fn component_of_unknown_length_over_the_limit_is_refused() {
         reply.refused(413, "component-too-large");
     }
     feed.await.expect("feeding ends");
-    nothing_is_stored(&samovar).await;
+    assert_eq!(stored(&samovar).await, before);
     samovar.upload(tiny_handler(200)).await;
 }
 
 #[tokio::test]
 async fn broken_off_upload_leaves_nothing() {
     let samovar = Samovar::start().await;
+    let before = stored(&samovar).await;
     let mut raw = Raw::connect(samovar.admin.address()).await;
     let wasm = padded(&tiny_handler(200), 100_000);
     let head = format!(
@@ -159,10 +165,9 @@ async fn broken_off_upload_leaves_nothing() {
     raw.finish_writing().await;
     raw.read_to_end().await;
     eventually("the partial file is gone", async || {
-        files::below(&samovar.data().join("artifacts")).is_empty().then_some(())
+        (stored(&samovar).await == before).then_some(())
     })
     .await;
-    nothing_is_stored(&samovar).await;
 }
 
 #[tokio::test]
@@ -176,16 +181,18 @@ async fn policy_is_not_a_handler() {
 #[tokio::test]
 async fn handler_is_not_a_policy() {
     let samovar = Samovar::start().await;
+    let before = stored(&samovar).await;
     let reply = samovar.admin.put("/v1/policies/wrong", tiny_handler(200)).await;
     let error = reply.refused(422, "not-a-policy");
     names(&error["message"], &["samovar:policy/scaling"]);
     samovar.admin.get("/v1/policies/wrong").await.refused(404, "not-found");
-    nothing_is_stored(&samovar).await;
+    assert_eq!(stored(&samovar).await, before);
 }
 
 #[tokio::test]
 async fn bad_policy_uploads_are_refused_like_bad_handlers() {
     let samovar = Samovar::start().await;
+    let before = stored(&samovar).await;
     for (wasm, code) in [
         (b"no wasm at all".to_vec(), "not-wasm"),
         (core_module(), "core-module"),
@@ -193,7 +200,7 @@ async fn bad_policy_uploads_are_refused_like_bad_handlers() {
     ] {
         samovar.admin.put("/v1/policies/bad", wasm).await.refused(422, code);
     }
-    nothing_is_stored(&samovar).await;
+    assert_eq!(stored(&samovar).await, before);
 }
 
 #[tokio::test]
@@ -212,5 +219,6 @@ async fn same_upload_many_times_at_once_is_stored_once() {
     }
     let list = samovar.admin.get("/v1/components").await.expect(200).json();
     assert_eq!(status::list(&list, "/components").len(), 1);
-    assert_eq!(files::below(&samovar.data().join("artifacts")).len(), 1);
+    let artifacts = files::below(&samovar.data().join("artifacts"));
+    assert_eq!(artifacts.len(), 1, "{artifacts:?}");
 }

@@ -4,7 +4,7 @@ use samovar_tests::components::{huge_function, many_functions};
 use samovar_tests::{Load, Samovar, tiny_handler};
 use serde_json::{Value, json};
 
-use crate::support::{names, nothing_is_stored};
+use crate::support::{names, stored};
 
 /// Uploads `bomb` to a server whose compiler has little time and memory. It must be refused while
 /// the admin API and a handler go on answering.
@@ -14,6 +14,7 @@ async fn is_defused(bomb: Vec<u8>, compile_timeout: &str, compile_memory: &str) 
     let bystander = samovar.upload(tiny_handler(200)).await;
     samovar.put_spec("bystander", &bystander, json!({})).await.expect(201);
 
+    let before = stored(&samovar).await;
     let serving = Load::start(&samovar.http, "/bystander", 1);
     let admin = Load::start(&samovar.admin, "/healthz", 1);
     let upload = {
@@ -28,9 +29,7 @@ async fn is_defused(bomb: Vec<u8>, compile_timeout: &str, compile_memory: &str) 
     serving.stop_without_failure().await;
     admin.stop_without_failure().await;
 
-    samovar.admin.delete("/v1/deployments/bystander").await.expect(204);
-    samovar.admin.delete(&format!("/v1/components/{bystander}")).await.expect(204);
-    nothing_is_stored(&samovar).await;
+    assert_eq!(stored(&samovar).await, before);
     error
 }
 
