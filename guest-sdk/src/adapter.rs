@@ -7,7 +7,6 @@ use crate::{
     Wish, Work, parse_config,
 };
 
-#[expect(clippy::all, reason = "generated code")]
 #[allow(missing_docs, reason = "generated code")]
 pub mod bindings {
     wit_bindgen::generate!({

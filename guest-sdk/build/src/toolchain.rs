@@ -182,8 +182,8 @@ fn end_in_time(mut child: Child) -> Result<(), String> {
 
 fn last_line(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.last().unwrap_or("it failed without a word").to_owned()
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.next_back().unwrap_or("it failed without a word").to_owned()
 }
 
 fn path_with(first: &Path) -> Result<OsString, Error> {
