@@ -7,14 +7,15 @@ use anyhow::{Context, Result, bail};
 use crate::{
     guests::{self, Wanted},
     ui::step,
-    workspace::{Workspace, cargo, has, run},
+    workspace::{Workspace, cargo, run, works},
 };
 
 /// Everything CI checks. The cheap checks come first.
 pub fn test(workspace: &Workspace) -> Result<()> {
     step("formatting", || format(workspace))?;
     guests::build(workspace, Wanted::AllLanguages)?;
-    step("build", || workspace.build_hosts())?;
+    // Programs and tests in one go: a build without the tests' dependencies would be another one.
+    step("build", || workspace.cargo_hosts(&["build", "--release", "--all-targets"], &[]))?;
     step("clippy", || clippy(workspace))?;
     step("tests", || workspace.cargo_hosts(&["test", "--release", "--no-fail-fast"], &[]))?;
     println!("all checks and tests passed");
@@ -53,7 +54,7 @@ pub fn vectors(workspace: &Workspace, args: &[String]) -> Result<()> {
 }
 
 pub fn deny(workspace: &Workspace) -> Result<()> {
-    if !has("cargo-deny") {
+    if !works("cargo-deny", &["--version"]) {
         bail!("cargo-deny is not installed: `cargo install --locked cargo-deny` installs it");
     }
     run(cargo(&workspace.root).args(["deny", "check"])).context("see deny.toml")

@@ -16,11 +16,15 @@ use samovar_guest_build::{GuestBuild, Toolchain};
 
 use crate::{
     ui,
-    workspace::{Member, Workspace, has, run},
+    workspace::{Member, Workspace, run, works},
 };
 
-/// Programs that a `build.sh` may use and the packages that bring them.
-const TOOLS: [(&str, &str); 2] = [("npm", "npm"), ("python3", "python3-venv")];
+/// Programs that a `build.sh` may call, how to ask whether they work, and what brings them.
+const TOOLS: [(&str, &[&str], &str); 2] = [
+    ("npm", &["--version"], "npm"),
+    // Some distributions split Python so that it runs but makes no virtual environments.
+    ("python3", &["-c", "import ensurepip, venv"], "python3-venv"),
+];
 
 /// Which guests to build. Those in Rust are always built together: in another selection they could
 /// share other features of a dependency and become other components.
@@ -97,13 +101,15 @@ fn build_script(workspace: &Workspace, name: &str, script: &Path) -> Result<()> 
     let to = path(workspace, name);
     let folder = script.parent().expect("a script lies in a folder");
     let made = fs::metadata(&to).and_then(|file| file.modified()).ok();
-    if made.is_some_and(|made| newest(folder).is_some_and(|source| source < made)) {
+    let shared = workspace.root.join("plugins/wit"); // Read by the scripts too.
+    let source = newest(folder).max(newest(&shared));
+    if source < made {
         println!("    unchanged");
         return Ok(());
     }
     let text = fs::read_to_string(script).with_context(|| format!("read {}", script.display()))?;
-    for (program, package) in TOOLS {
-        if text.contains(program) && !has(program) {
+    for (program, test, package) in TOOLS {
+        if text.contains(program) && !works(program, test) {
             install(package)?;
         }
     }

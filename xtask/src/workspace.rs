@@ -59,9 +59,9 @@ impl Workspace {
         self.members.iter().filter(|member| member.is_guest)
     }
 
-    /// `--package NAME` for everything that is compiled for this machine. Every build uses the same
+    /// `--package NAME` for everything that is compiled for this machine. Every task uses the same
     /// selection: another one could turn on other features of a dependency and build it twice.
-    pub fn host_packages(&self) -> Vec<String> {
+    fn host_packages(&self) -> Vec<String> {
         let hosts = self.members.iter().filter(|member| !member.is_guest);
         hosts.flat_map(|member| ["--package".to_owned(), member.package.clone()]).collect()
     }
@@ -100,10 +100,10 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Whether `program` can be started.
-pub fn has(program: &str) -> bool {
+/// Whether `program` is there and succeeds with `args`.
+pub fn works(program: &str, args: &[&str]) -> bool {
     let mut command = Command::new(program);
-    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
