@@ -69,6 +69,7 @@ impl Store {
         }
         empty_folder(&folder.join("tmp")).map_err(unreadable)?;
         let metadata = Metadata::open(folder.join("meta.redb"))?;
+        artifacts::sync_folder(folder)?; // New files in it are only durable once the folder is.
         let artifacts = Artifacts::new(folder);
         artifacts.remove_unknown_code(|key| metadata.code_checksum(key).is_some());
         let folder = folder.clone();

@@ -244,7 +244,7 @@ fn hash_and_sync(path: &Path) -> io::Result<(Digest, Look)> {
 }
 
 /// A rename is only durable once the folder is.
-fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+pub(super) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(|source| StoreError::io("sync folder", folder, source))
