@@ -1,0 +1,366 @@
+//! A warm pool: which replica serves which request, and how many replicas there should be.
+//!
+//! The pool holds no instances and does no I/O. Its owner keeps it behind a short lock, calls it in
+//! place and then carries out the [`Action`]s it left. Requests go through [`Pool::arrive`] and
+//! [`Pool::finish`]; the life of replicas through [`Pool::started`], [`Pool::start_failed`] and
+//! [`Pool::condemn`]; the control loop through [`Pool::set_target`], [`Pool::plan`] and
+//! [`Pool::observe`].
+//!
+//! Rules: least-busy dispatch, last used first among equals (its caches are warm); waiting requests
+//! are served first come, first served; a request that finds no replica at all wakes the pool by
+//! itself, without asking a policy.
+
+mod control;
+mod free;
+mod meter;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+pub use control::Counts;
+use crate::limits::PoolLimits;
+use crate::replica::{Lease, Replica, ReplicaId, State};
+use crate::time::Timestamp;
+use free::FreeLists;
+use meter::Meter;
+pub use meter::{Outcome, Totals};
+pub use queue::Ticket;
+use queue::Queue;
+use std::collections::VecDeque;
+
+/// Starts that fail in a row before waiting requests are refused instead of kept waiting: one or
+/// two may be bad luck (a full machine), three are a broken component.
+pub const FAILED_STARTS_MAX: u32 = 3;
+
+/// What the owner has to do next. `W` is what it gave for a waiting request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action<W> {
+    /// Make an instance in this slot, then call `started` or `start_failed`.
+    Start(Lease),
+    /// The replica is gone and served nothing any more: drop its instance.
+    Drop(Lease),
+    /// The replica is gone although it served requests: cut them.
+    Cut(Lease),
+    /// A waiting request got a replica.
+    Wake(W, Lease),
+    /// A waiting request will not get one.
+    Refuse(W, Refusal),
+}
+
+/// Why a request gets no replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// As many wait as may.
+    QueueFull,
+    /// Replicas of this pool fail to start; the next attempt is at `retry_at`.
+    StartFailing {
+        /// When the pool tries again.
+        retry_at: Timestamp,
+    },
+    /// The pool takes no new requests; a newer revision may.
+    Closed,
+}
+
+/// What happens to a request on arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It is served now, by this replica.
+    Assigned(Lease),
+    /// It waits; an action will wake or refuse it.
+    Queued(Ticket),
+    /// It is refused now.
+    Refused(Refusal),
+}
+
+/// What a request's end says about its replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It can serve on.
+    Sound,
+    /// It trapped, timed out or was cut: no more requests, gone when the last one ended.
+    Condemned,
+}
+
+/// A warm pool of one revision; see the module's documentation.
+#[derive(Debug)]
+pub struct Pool<W> {
+    limits: PoolLimits,
+    created: Timestamp,
+    replicas: Vec<Option<Replica>>,
+    vacant: Vec<u32>,
+    next_id: u64,
+    free: FreeLists,
+    queue: Queue<W>,
+    meter: Meter,
+    actions: VecDeque<Action<W>>,
+    starting: u32,
+    ready: u32,
+    draining: u32,
+    target: u32,
+    /// Emptied by `idle_ttl`; the minimum does not count until the next request.
+    asleep: bool,
+    /// When set, no new requests; what still waits is served until this deadline.
+    closed: Option<Timestamp>,
+    failed_starts: u32,
+    retry_at: Timestamp,
+}
+
+impl<W> Pool<W> {
+    /// An empty pool. Nothing is started before [`Pool::plan`] or a request.
+    pub fn new(limits: PoolLimits, now: Timestamp) -> Self {
+        limits.assert_valid();
+        let target = limits.min.max(limits.initial);
+        Pool {
+            free: FreeLists::new(limits.concurrency),
+            queue: Queue::default(),
+            meter: Meter::new(now),
+            limits,
+            created: now,
+            replicas: Vec::new(),
+            vacant: Vec::new(),
+            next_id: 0,
+            actions: VecDeque::new(),
+            starting: 0,
+            ready: 0,
+            draining: 0,
+            target,
+            asleep: false,
+            closed: None,
+            failed_starts: 0,
+            retry_at: now,
+        }
+    }
+
+    /// A request arrives. `waiter` is asked for only if it has to wait.
+    pub fn arrive(&mut self, waiter: impl FnOnce() -> W, now: Timestamp) -> Arrival {
+        if self.closed.is_some() {
+            return Arrival::Refused(Refusal::Closed);
+        }
+        self.meter.arrived(now);
+        if let Some(slot) = self.free.least_busy() {
+            return Arrival::Assigned(self.assign(slot, now));
+        }
+        if self.queue.len() >= self.limits.queue_max {
+            self.meter.rejected();
+            return Arrival::Refused(Refusal::QueueFull);
+        }
+        if self.starting + self.ready == 0 {
+            if self.failed_starts >= FAILED_STARTS_MAX && now < self.retry_at {
+                self.meter.rejected();
+                return Arrival::Refused(Refusal::StartFailing { retry_at: self.retry_at });
+            }
+            self.wake(now);
+        }
+        let ticket = self.queue.push(waiter(), now);
+        self.meter.set_queued(self.queue.len(), now);
+        Arrival::Queued(ticket)
+    }
+
+    /// A waiting request gives up: its time is over or its client left. `None` if it does not wait
+    /// any more, because it was woken or refused meanwhile.
+    pub fn cancel(&mut self, ticket: Ticket, now: Timestamp) -> Option<W> {
+        let waiter = self.queue.cancel(ticket)?;
+        self.meter.rejected();
+        self.meter.set_queued(self.queue.len(), now);
+        Some(waiter)
+    }
+
+    /// A request that was assigned has ended. `arrived` is when it arrived.
+    pub fn finish(
+        &mut self,
+        lease: Lease,
+        arrived: Timestamp,
+        outcome: Outcome,
+        health: Health,
+        now: Timestamp,
+    ) {
+        self.meter.finished(arrived, outcome, now);
+        let Some(replica) = self.replica_mut(lease) else {
+            return; // Cut at its drain deadline; the request's end comes late.
+        };
+        assert!(replica.ongoing > 0, "a request ends once");
+        replica.idle_since = now;
+        match (replica.state, health) {
+            (State::Starting, _) => unreachable!("a starting replica has no requests"),
+            (State::Ready, Health::Condemned) => {
+                let busy = replica.ongoing;
+                replica.ongoing -= 1;
+                self.free.remove(&mut self.replicas, lease.slot, busy);
+                self.drain(lease, now);
+            }
+            (State::Ready, Health::Sound) => self.vacate_place(lease, now),
+            (State::Draining { .. }, _) => {
+                replica.ongoing -= 1;
+                if replica.ongoing == 0 {
+                    self.remove(lease, now);
+                }
+            }
+        }
+    }
+
+    /// A place on a ready replica is free: it goes to the request that has waited longest.
+    fn vacate_place(&mut self, lease: Lease, now: Timestamp) {
+        let waiter = self.queue.pop();
+        let replica = self.replicas[lease.slot as usize].as_mut().expect("the caller found it");
+        let busy = replica.ongoing;
+        let Some(waiter) = waiter else {
+            replica.ongoing -= 1;
+            self.free.move_to(&mut self.replicas, lease.slot, busy, busy - 1);
+            return;
+        };
+        replica.assigned += 1;
+        let spent = is_spent(replica, &self.limits);
+        self.meter.woken(self.queue.len(), now);
+        self.actions.push_back(Action::Wake(waiter, lease));
+        if spent {
+            self.free.remove(&mut self.replicas, lease.slot, busy);
+            self.drain(lease, now);
+        }
+    }
+
+    /// The instance of a starting replica is ready to serve.
+    pub fn started(&mut self, lease: Lease, now: Timestamp) {
+        let Some(replica) = self.replica_mut(lease) else {
+            return;
+        };
+        if replica.state != State::Starting {
+            return;
+        }
+        replica.state = State::Ready;
+        replica.idle_since = now;
+        self.starting -= 1;
+        self.ready += 1;
+        self.failed_starts = 0;
+        self.meter.started();
+        self.free.insert(&mut self.replicas, lease.slot, 0);
+        while let Some(slot) = self.free.least_busy() {
+            let Some(waiter) = self.queue.pop() else { break };
+            self.meter.set_queued(self.queue.len(), now);
+            let lease = self.assign(slot, now);
+            self.actions.push_back(Action::Wake(waiter, lease));
+        }
+        if self.closed.is_some() {
+            self.plan(now);
+        }
+    }
+
+    /// A starting replica could not be made. The next attempt waits, longer each time; requests
+    /// that wait are refused once it looks hopeless.
+    pub fn start_failed(&mut self, lease: Lease, now: Timestamp) {
+        if self.replica_mut(lease).is_none_or(|replica| replica.state != State::Starting) {
+            return;
+        }
+        self.starting -= 1;
+        self.vacate(lease.slot);
+        self.failed_starts = self.failed_starts.saturating_add(1);
+        self.retry_at = now + control::backoff(self.failed_starts);
+        self.meter.start_failed();
+        if self.starting + self.ready == 0 && self.failed_starts >= FAILED_STARTS_MAX {
+            while let Some(waiter) = self.queue.pop() {
+                self.meter.rejected();
+                let refusal = Refusal::StartFailing { retry_at: self.retry_at };
+                self.actions.push_back(Action::Refuse(waiter, refusal));
+            }
+            self.meter.set_queued(0, now);
+        }
+    }
+
+    /// The instance failed outside of a single request's end: no more requests for it.
+    pub fn condemn(&mut self, lease: Lease, now: Timestamp) {
+        if let Some(replica) = self.replica_mut(lease)
+            && replica.state == State::Ready
+        {
+            let busy = replica.ongoing;
+            self.free.remove(&mut self.replicas, lease.slot, busy);
+            self.drain(lease, now);
+        }
+    }
+
+    /// The next thing for the owner to do; none when all is done.
+    pub fn next_action(&mut self) -> Option<Action<W>> {
+        self.actions.pop_front()
+    }
+
+    /// Gives a request to the replica in `slot`, which is in the free lists.
+    fn assign(&mut self, slot: u32, now: Timestamp) -> Lease {
+        let replica = self.replicas[slot as usize].as_mut().expect("a free replica exists");
+        let lease = Lease { slot, id: replica.id };
+        let busy = replica.ongoing;
+        replica.ongoing += 1;
+        replica.assigned += 1;
+        let spent = is_spent(replica, &self.limits);
+        self.meter.assigned(now);
+        if spent {
+            self.free.remove(&mut self.replicas, slot, busy);
+            self.drain(lease, now);
+        } else {
+            self.free.move_to(&mut self.replicas, slot, busy, busy + 1);
+        }
+        lease
+    }
+
+    /// From ready to draining; the replica is in no free list any more. Its successor starts now.
+    fn drain(&mut self, lease: Lease, now: Timestamp) {
+        let deadline = now + self.limits.drain_timeout;
+        let replica = self.replica_mut(lease).expect("the caller looked it up");
+        assert_eq!(replica.state, State::Ready, "only ready replicas drain");
+        replica.state = State::Draining { deadline };
+        let idle = replica.ongoing == 0;
+        self.ready -= 1;
+        self.draining += 1;
+        if idle {
+            self.remove(lease, now);
+        } else {
+            self.refill(now);
+        }
+    }
+
+    /// A draining replica is gone.
+    fn remove(&mut self, lease: Lease, now: Timestamp) {
+        let busy = self.replica_mut(lease).is_some_and(|replica| replica.ongoing > 0);
+        self.draining -= 1;
+        self.vacate(lease.slot);
+        self.actions.push_back(if busy { Action::Cut(lease) } else { Action::Drop(lease) });
+        self.refill(now);
+    }
+
+    fn vacate(&mut self, slot: u32) {
+        self.replicas[slot as usize] = None;
+        self.vacant.push(slot);
+    }
+
+    fn replica_mut(&mut self, lease: Lease) -> Option<&mut Replica> {
+        let replica = self.replicas.get_mut(lease.slot as usize)?.as_mut()?;
+        (replica.id == lease.id).then_some(replica)
+    }
+
+    /// Orders one more replica.
+    fn start(&mut self, now: Timestamp) {
+        let id = ReplicaId(self.next_id);
+        self.next_id += 1;
+        let slot = self.vacant.pop().unwrap_or_else(|| {
+            self.replicas.push(None);
+            u32::try_from(self.replicas.len() - 1).expect("fewer replicas than 2^32")
+        });
+        self.replicas[slot as usize] = Some(Replica::new(id, now));
+        self.starting += 1;
+        self.actions.push_back(Action::Start(Lease { slot, id }));
+    }
+
+    /// A request found nothing to serve it: start without asking a policy.
+    fn wake(&mut self, now: Timestamp) {
+        self.asleep = false;
+        let wanted = self.limits.initial.max(1).min(self.limits.max);
+        self.target = self.target.max(wanted).max(self.limits.min);
+        if now >= self.retry_at || self.failed_starts == 0 {
+            for _ in 0..wanted {
+                self.start(now);
+            }
+        }
+    }
+}
+
+/// Whether a replica has been given all the requests it may serve.
+fn is_spent(replica: &Replica, limits: &PoolLimits) -> bool {
+    limits.max_requests.is_some_and(|most| replica.assigned >= most)
+}

@@ -1,0 +1,315 @@
+//! The pool's slow side: targets, time-outs, and what policies and operators look at.
+
+use super::{Action, Pool, Refusal, Totals};
+use crate::histogram::Histogram;
+use crate::limits::PoolLimits;
+use crate::observation::Observation;
+use crate::replica::{Lease, Replica, ReplicaId, ReplicaView, State};
+use crate::time::Timestamp;
+use std::time::Duration;
+
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// How long to wait after the `failures`-th failed start in a row: doubling from 100 ms to 30 s.
+pub(super) fn backoff(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    (BACKOFF_FIRST * 2u32.pow(doublings)).min(BACKOFF_MAX)
+}
+
+/// How many replicas are in which state, and how many requests wait and run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Replicas being made.
+    pub starting: u32,
+    /// Replicas that serve or could serve.
+    pub ready: u32,
+    /// Replicas on their way out.
+    pub draining: u32,
+    /// Replicas the pool tries to hold.
+    pub target: u32,
+    /// Requests waiting.
+    pub queued: u32,
+    /// Requests being served.
+    pub ongoing: u32,
+}
+
+impl<W> Pool<W> {
+    /// What is in the pool now.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            starting: self.starting,
+            ready: self.ready,
+            draining: self.draining,
+            target: self.target,
+            queued: self.queue.len(),
+            ongoing: self.meter.ongoing(),
+        }
+    }
+
+    /// Counts since the pool was made.
+    pub fn totals(&self) -> Totals {
+        self.meter.totals()
+    }
+
+    /// Latencies of all requests since the pool was made.
+    pub fn latencies(&self) -> &Histogram {
+        self.meter.latencies()
+    }
+
+    /// The bounds the pool was made with.
+    pub fn limits(&self) -> &PoolLimits {
+        &self.limits
+    }
+
+    /// Whether the pool was emptied by `idle_ttl` and waits for a request.
+    pub fn is_asleep(&self) -> bool {
+        self.asleep
+    }
+
+    /// Whether a closed pool has nothing left: no replica, no request.
+    pub fn is_finished(&self) -> bool {
+        self.closed.is_some() && self.replica_count() == 0 && self.queue.len() == 0
+    }
+
+    /// Replicas of any state.
+    pub fn replica_count(&self) -> u32 {
+        self.starting + self.ready + self.draining
+    }
+
+    /// Takes a decision over. A sleeping pool stays empty whatever the decision, until a request
+    /// comes. Replicas to remove first are given best first; only idle ones are removed.
+    pub fn set_target(&mut self, target: u32, remove_first: &[ReplicaId], now: Timestamp) {
+        if self.asleep || self.closed.is_some() {
+            return;
+        }
+        self.target = target.min(self.limits.max);
+        for id in remove_first {
+            if self.starting + self.ready <= self.floor() {
+                break;
+            }
+            if let Some(lease) = self.removable(*id, now) {
+                self.retire(lease, now);
+            }
+        }
+        self.plan(now);
+    }
+
+    /// Takes no more requests. Those that wait or run are finished until the drain time-out.
+    pub fn close(&mut self, now: Timestamp) {
+        if self.closed.is_none() {
+            self.closed = Some(now + self.limits.drain_timeout);
+            self.target = 0;
+            self.plan(now);
+        }
+    }
+
+    /// Brings the pool towards its target and carries out what has come due.
+    pub fn plan(&mut self, now: Timestamp) {
+        self.cut_overdue(now);
+        self.retire_aged(now);
+        self.fall_asleep(now);
+        self.shrink(now);
+        self.refill(now);
+    }
+
+    /// When [`Pool::plan`] has something to do that no other call brings about; none if never.
+    pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
+        let mut due: Option<Timestamp> = None;
+        let mut note = |at: Timestamp| due = Some(due.map_or(at, |due| due.min(at)));
+        let excess = self.starting + self.ready > self.floor();
+        for replica in self.replicas.iter().flatten() {
+            match replica.state {
+                State::Draining { deadline } => note(deadline),
+                State::Ready | State::Starting => {
+                    if let Some(age) = self.limits.max_age {
+                        note(replica.ordered + age);
+                    }
+                    if excess && replica.state == State::Ready && replica.ongoing == 0 {
+                        note(replica.idle_since + self.limits.scaledown_ttl);
+                    }
+                }
+            }
+        }
+        if self.starting + self.ready < self.floor() {
+            note(self.retry_at);
+        }
+        if let Some(at) = self.sleep_at() {
+            note(at);
+        }
+        if let Some(deadline) = self.closed {
+            note(deadline);
+        }
+        // A time that has passed is due at once, not before now.
+        due.map(|due| due.max(now))
+    }
+
+    /// What a policy is told. Everything "since" starts anew.
+    pub fn observe(&mut self, with_replicas: bool, now: Timestamp) -> Observation {
+        let reading = self.meter.look(now);
+        let replicas = if with_replicas { self.replica_views(now) } else { Vec::new() };
+        Observation {
+            now,
+            since: reading.since,
+            min: self.limits.min,
+            max: self.limits.max,
+            concurrency: self.limits.concurrency,
+            queue_max: self.limits.queue_max,
+            starting: self.starting,
+            ready: self.ready,
+            draining: self.draining,
+            target: self.target,
+            queued: self.queue.len(),
+            ongoing: self.meter.ongoing(),
+            queued_average: reading.queued_average,
+            ongoing_average: reading.ongoing_average,
+            arrived: reading.counts.arrived,
+            completed: reading.counts.completed,
+            failed: reading.counts.failed + reading.counts.cancelled,
+            rejected: reading.counts.rejected,
+            oldest_wait: self.queue.oldest().map(|since| now.since(since)),
+            latency: reading.latency,
+            last_used: self.meter.last_used(),
+            created: self.created,
+            custom: Vec::new(),
+            replicas,
+        }
+    }
+
+    /// The single replicas, by slot.
+    pub fn replica_views(&self, now: Timestamp) -> Vec<ReplicaView> {
+        self.replicas.iter().flatten().map(|replica| replica.view(now)).collect()
+    }
+
+    /// Starts what is missing, unless starts fail and the next attempt is not due.
+    pub(super) fn refill(&mut self, now: Timestamp) {
+        if self.failed_starts > 0 && now < self.retry_at {
+            return;
+        }
+        let floor = self.floor();
+        // After a failure, one attempt at a time until one succeeds.
+        let most = if self.failed_starts > 0 { 1 } else { floor };
+        let active = self.starting + self.ready;
+        for _ in active..floor.min(active.saturating_add(most)) {
+            if self.failed_starts > 0 && self.starting > 0 {
+                break;
+            }
+            self.start(now);
+        }
+    }
+
+    /// Replicas that must be there, starting ones included.
+    fn floor(&self) -> u32 {
+        let waiting = u32::from(self.queue.len() > 0);
+        match self.closed {
+            Some(_) => waiting,
+            None if self.asleep => waiting,
+            None => self.target.max(waiting),
+        }
+    }
+
+    /// Cuts replicas, and the queue of a closed pool, whose drain time-out has passed.
+    fn cut_overdue(&mut self, now: Timestamp) {
+        let overdue = self.leases(|replica| match replica.state {
+            State::Draining { deadline } => deadline <= now,
+            State::Starting | State::Ready => false,
+        });
+        for lease in overdue {
+            self.remove(lease, now);
+        }
+        if self.closed.is_some_and(|deadline| deadline <= now) {
+            while let Some(waiter) = self.queue.pop() {
+                self.meter.rejected();
+                self.actions.push_back(Action::Refuse(waiter, Refusal::Closed));
+            }
+            self.meter.set_queued(0, now);
+        }
+    }
+
+    fn retire_aged(&mut self, now: Timestamp) {
+        let Some(most) = self.limits.max_age else {
+            return;
+        };
+        let aged = self.leases(|replica| {
+            replica.state == State::Ready && now.since(replica.ordered) >= most
+        });
+        for lease in aged {
+            self.retire(lease, now);
+        }
+    }
+
+    /// Empties a pool that was not used for `idle_ttl`, its minimum included. Starting replicas
+    /// are not idle, so a pool that still loads does not fall asleep.
+    fn fall_asleep(&mut self, now: Timestamp) {
+        if self.sleep_at().is_none_or(|at| at > now) {
+            return;
+        }
+        self.asleep = true;
+        self.target = 0;
+        for lease in self.leases(|replica| replica.state == State::Ready) {
+            self.retire(lease, now);
+        }
+    }
+
+    fn sleep_at(&self) -> Option<Timestamp> {
+        let ttl = self.limits.idle_ttl?;
+        let busy = self.meter.ongoing() > 0 || self.queue.len() > 0 || self.starting > 0;
+        if busy || self.asleep || self.closed.is_some() || self.ready == 0 {
+            return None;
+        }
+        // A pool that was never used is as old as its youngest replica: loading is not idleness.
+        let ready_since = self.replicas.iter().flatten().map(|replica| replica.idle_since).max();
+        Some(self.meter.last_used().max(ready_since).unwrap_or(self.created) + ttl)
+    }
+
+    /// Removes idle replicas above the target, longest idle first.
+    fn shrink(&mut self, now: Timestamp) {
+        let excess = (self.starting + self.ready).saturating_sub(self.floor());
+        if excess == 0 {
+            return;
+        }
+        let mut idle: Vec<(Timestamp, Lease)> = Vec::new();
+        for (slot, replica) in self.replicas.iter().enumerate() {
+            if let Some(replica) = replica
+                && self.may_go(replica, now)
+            {
+                idle.push((replica.idle_since, Lease { slot: slot as u32, id: replica.id }));
+            }
+        }
+        idle.sort_unstable_by_key(|(since, lease)| (*since, lease.id));
+        for (_, lease) in idle.into_iter().take(excess as usize) {
+            self.retire(lease, now);
+        }
+    }
+
+    /// Whether a replica is idle for long enough to be removed. A closing pool does not wait.
+    fn may_go(&self, replica: &Replica, now: Timestamp) -> bool {
+        let idle = replica.state == State::Ready && replica.ongoing == 0;
+        let ttl = self.limits.scaledown_ttl;
+        idle && (self.closed.is_some() || now.since(replica.idle_since) >= ttl)
+    }
+
+    fn removable(&self, id: ReplicaId, now: Timestamp) -> Option<Lease> {
+        let slot = self.replicas.iter().position(|replica| {
+            replica.as_ref().is_some_and(|replica| replica.id == id && self.may_go(replica, now))
+        })?;
+        Some(Lease { slot: slot as u32, id })
+    }
+
+    /// From ready to draining, at once gone when idle.
+    fn retire(&mut self, lease: Lease, now: Timestamp) {
+        let replica = self.replicas[lease.slot as usize].as_ref().expect("the caller found it");
+        let busy = replica.ongoing;
+        self.free.remove(&mut self.replicas, lease.slot, busy);
+        self.drain(lease, now);
+    }
+
+    fn leases(&self, wanted: impl Fn(&Replica) -> bool) -> Vec<Lease> {
+        let all = self.replicas.iter().enumerate();
+        all.filter_map(|(slot, replica)| {
+            let replica = replica.as_ref().filter(|replica| wanted(replica))?;
+            Some(Lease { slot: slot as u32, id: replica.id })
+        })
+        .collect()
+    }
+}

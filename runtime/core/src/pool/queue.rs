@@ -1,0 +1,73 @@
+//! Requests that wait for a replica, first come, first served.
+
+use crate::time::Timestamp;
+use std::collections::VecDeque;
+
+/// A waiting request. Tickets only grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(u64);
+
+#[derive(Debug)]
+struct Waiting<W> {
+    ticket: Ticket,
+    since: Timestamp,
+    /// None once the request gave up; its place is skipped.
+    waiter: Option<W>,
+}
+
+#[derive(Debug)]
+pub(super) struct Queue<W> {
+    places: VecDeque<Waiting<W>>,
+    live: u32,
+    next_ticket: u64,
+}
+
+impl<W> Default for Queue<W> {
+    fn default() -> Self {
+        Queue { places: VecDeque::new(), live: 0, next_ticket: 0 }
+    }
+}
+
+impl<W> Queue<W> {
+    /// How many wait.
+    pub fn len(&self) -> u32 {
+        self.live
+    }
+
+    pub fn push(&mut self, waiter: W, now: Timestamp) -> Ticket {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.places.push_back(Waiting { ticket, since: now, waiter: Some(waiter) });
+        self.live += 1;
+        ticket
+    }
+
+    /// The request that has waited longest.
+    pub fn pop(&mut self) -> Option<W> {
+        while let Some(place) = self.places.pop_front() {
+            if let Some(waiter) = place.waiter {
+                self.live -= 1;
+                return Some(waiter);
+            }
+        }
+        None
+    }
+
+    /// Takes one out of the middle; none if it does not wait any more.
+    pub fn cancel(&mut self, ticket: Ticket) -> Option<W> {
+        // Tickets are pushed in order, so the places are sorted by them.
+        let index = self.places.binary_search_by_key(&ticket, |place| place.ticket).ok()?;
+        let waiter = self.places[index].waiter.take()?;
+        self.live -= 1;
+        // Gone places must not pile up in front, where `oldest` looks.
+        while self.places.front().is_some_and(|place| place.waiter.is_none()) {
+            self.places.pop_front();
+        }
+        Some(waiter)
+    }
+
+    /// Since when the first one waits.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        self.places.iter().find(|place| place.waiter.is_some()).map(|place| place.since)
+    }
+}

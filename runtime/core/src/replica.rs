@@ -1,0 +1,99 @@
+//! One replica's life.
+//!
+//! ```text
+//!            started                 drain / condemn / retire
+//! Starting ───────────▶ Ready ─────────────────────────────────▶ Draining
+//!     │                   │                                          │ last request ended,
+//!     │ start failed      │ removed while idle                       │ or drain_timeout
+//!     ▼                   ▼                                          ▼
+//!   gone                 gone                                       gone
+//! ```
+
+use crate::time::Timestamp;
+use std::time::Duration;
+
+/// Names one replica of a pool, never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReplicaId(pub u64);
+
+/// A replica and the place its instance has in the pool's owner. The slot is used again once the
+/// replica is gone; the id is not, so a late event about a gone replica is noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lease {
+    /// Index of the replica's slot.
+    pub slot: u32,
+    /// The replica in it.
+    pub id: ReplicaId,
+}
+
+/// Where a replica is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Being made; counts as capacity that is on its way.
+    Starting,
+    /// Serves, or waits for requests.
+    Ready,
+    /// Takes no new requests; gone when its last one ended or at the deadline.
+    Draining {
+        /// When its remaining requests are cut.
+        deadline: Timestamp,
+    },
+}
+
+/// One replica as a policy sees it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ReplicaView {
+    /// Its id.
+    pub id: ReplicaId,
+    /// Its state.
+    pub state: State,
+    /// Requests it serves.
+    pub ongoing: u32,
+    /// How long it has been idle; none while it serves, starts or drains.
+    pub idle: Option<Duration>,
+    /// Time since its start was ordered.
+    pub age: Duration,
+}
+
+/// What the pool knows of one replica.
+#[derive(Clone, Debug)]
+pub(crate) struct Replica {
+    pub id: ReplicaId,
+    pub state: State,
+    pub ongoing: u32,
+    /// Requests given to it so far.
+    pub assigned: u64,
+    /// When its last request ended, or when it became ready.
+    pub idle_since: Timestamp,
+    pub ordered: Timestamp,
+    /// Neighbours in the list of ready replicas with as many requests; see `pool::free`.
+    pub previous: Option<u32>,
+    pub next: Option<u32>,
+}
+
+impl Replica {
+    pub fn new(id: ReplicaId, now: Timestamp) -> Self {
+        Replica {
+            id,
+            state: State::Starting,
+            ongoing: 0,
+            assigned: 0,
+            idle_since: now,
+            ordered: now,
+            previous: None,
+            next: None,
+        }
+    }
+
+    pub fn view(&self, now: Timestamp) -> ReplicaView {
+        let idle = (self.state == State::Ready && self.ongoing == 0)
+            .then(|| now.since(self.idle_since));
+        ReplicaView {
+            id: self.id,
+            state: self.state,
+            ongoing: self.ongoing,
+            idle,
+            age: now.since(self.ordered),
+        }
+    }
+}

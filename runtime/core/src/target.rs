@@ -1,0 +1,108 @@
+//! From what a policy answered to what the host holds.
+
+/// What a policy asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Wish {
+    /// Keep the current target.
+    Hold,
+    /// This many replicas; rounded up.
+    Replicas(f64),
+}
+
+/// What kept the target from being what the policy asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitedBy {
+    /// The deployment's minimum is higher.
+    Min,
+    /// The deployment's maximum is lower.
+    Max,
+    /// The machine holds fewer.
+    Slots,
+}
+
+/// The outcome of one decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// What the policy asked for, rounded up; none when it held.
+    pub proposed: Option<u64>,
+    /// Replicas the host will hold.
+    pub replicas: u32,
+    /// Why `replicas` is not `proposed`.
+    pub limited_by: Option<LimitedBy>,
+}
+
+/// A policy answered a number that is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotANumber;
+
+/// The new target: the wish rounded up, then clamped to `min..=max`, then to `share`, what the
+/// machine has for this deployment. Below zero counts as zero.
+///
+/// # Errors
+///
+/// [`NotANumber`] for NaN and infinities; the caller keeps the last target.
+pub fn decide(
+    wish: Wish,
+    current: u32,
+    min: u32,
+    max: u32,
+    share: u32,
+) -> Result<Target, NotANumber> {
+    assert!(min <= max, "checked when the spec was read");
+    let proposed = match wish {
+        Wish::Hold => None,
+        Wish::Replicas(wanted) if !wanted.is_finite() => return Err(NotANumber),
+        // A float above the range of u64 becomes its largest value, which the clamp then cuts.
+        Wish::Replicas(wanted) => Some(wanted.ceil().max(0.0) as u64),
+    };
+    let wanted = proposed.unwrap_or(u64::from(current));
+    let clamped = wanted.clamp(u64::from(min), u64::from(max)) as u32;
+    let replicas = clamped.min(share);
+    let limited_by = if replicas < clamped {
+        Some(LimitedBy::Slots)
+    } else if u64::from(clamped) < wanted {
+        Some(LimitedBy::Max)
+    } else if u64::from(clamped) > wanted {
+        Some(LimitedBy::Min)
+    } else {
+        None
+    };
+    Ok(Target { proposed, replicas, limited_by })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(wish: Wish, expected: (Option<u64>, u32, Option<LimitedBy>)) {
+        let target = decide(wish, 3, 1, 10, 8).expect("a number");
+        assert_eq!((target.proposed, target.replicas, target.limited_by), expected);
+    }
+
+    #[test]
+    fn a_wish_is_rounded_up_and_clamped() {
+        check(Wish::Hold, (None, 3, None));
+        check(Wish::Replicas(4.0), (Some(4), 4, None));
+        check(Wish::Replicas(4.01), (Some(5), 5, None));
+        check(Wish::Replicas(0.0), (Some(0), 1, Some(LimitedBy::Min)));
+        check(Wish::Replicas(-7.5), (Some(0), 1, Some(LimitedBy::Min)));
+        check(Wish::Replicas(4e9), (Some(4_000_000_000), 8, Some(LimitedBy::Slots)));
+        check(Wish::Replicas(9.0), (Some(9), 8, Some(LimitedBy::Slots)));
+        check(Wish::Replicas(1e300), (Some(u64::MAX), 8, Some(LimitedBy::Slots)));
+    }
+
+    #[test]
+    fn the_maximum_cuts_when_the_machine_is_large() {
+        let target = decide(Wish::Replicas(50.0), 3, 1, 10, 100).expect("a number");
+        assert_eq!(target.limited_by, Some(LimitedBy::Max));
+        assert_eq!(target.replicas, 10);
+    }
+
+    #[test]
+    fn not_a_number_is_an_error() {
+        for wish in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(decide(Wish::Replicas(wish), 3, 1, 10, 8), Err(NotANumber));
+        }
+    }
+}
