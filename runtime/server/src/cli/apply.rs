@@ -194,3 +194,16 @@ fn found<T>(answer: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn example_in_the_help_is_a_manifest() {
+        let (_, manifest) = EXAMPLES.split_once('\n').unwrap();
+        let (manifest, _) = manifest.split_once("What is not").unwrap();
+        let manifest = Manifest::parse(manifest, Path::new("")).unwrap();
+        assert_eq!((manifest.policies.len(), manifest.deployments.len()), (1, 1));
+    }
+}

@@ -26,7 +26,6 @@ pub struct Connection {
 
     /// How to print results: for people, or the JSON of the server as it is
     #[arg(long, env = "SAMOVAR_OUTPUT", value_name = "FORMAT", default_value = "text")]
-    #[arg(hide_possible_values = true)]
     pub output: Output,
 }
 

@@ -106,11 +106,8 @@ impl Push {
             if others.is_empty() {
                 return writeln!(out, "use it with `samovar policy swap DEPLOYMENT {}`", self.name);
             }
-            writeln!(
-                out,
-                "{} keep the version they have until `samovar policy swap`",
-                others.join(", ")
-            )
+            let others = others.join(", ");
+            writeln!(out, "deployments that keep the old one until `samovar policy swap`: {others}")
         })?;
         Ok(())
     }

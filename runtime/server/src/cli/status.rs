@@ -84,29 +84,34 @@ pub(super) fn write_status(
     deployment: &api::Deployment,
     url: &str,
 ) -> io::Result<()> {
-    let api::Deployment { replicas, totals, policy, spec, .. } = deployment;
     writeln!(out, "{}, revision {}", deployment.name, deployment.revision)?;
-    let text = |value: &serde_json::Value| value.as_str().unwrap_or("?").to_owned();
     let mut fields = vec![
         ("url", url.to_owned()),
         ("component", format!("{}, {}", deployment.component.short(), deployment.world)),
+    ];
+    fields.extend(load_fields(deployment));
+    fields.extend(scaling_fields(deployment));
+    fields.extend(problem_fields(deployment));
+    write_fields(out, &fields)
+}
+
+/// What the deployment is doing.
+fn load_fields(deployment: &api::Deployment) -> [(&'static str, String); 4] {
+    let api::Deployment { replicas, totals, target, ongoing, queued, .. } = deployment;
+    let api::Replicas { starting, ready, draining } = replicas;
+    let bounds = bounds(deployment);
+    let concurrency = &deployment.spec["concurrency"];
+    [
         (
             "replicas",
             format!(
-                "{} ready, {} starting, {} draining; target {}, bounds {}",
-                replicas.ready,
-                replicas.starting,
-                replicas.draining,
-                deployment.target,
-                bounds(deployment)
+                "{ready} ready, {starting} starting, {draining} draining; target {target}, bounds \
+                 {bounds}"
             ),
         ),
         (
             "requests",
-            format!(
-                "{} ongoing, {} queued; {} at a time per replica",
-                deployment.ongoing, deployment.queued, spec["concurrency"]
-            ),
+            format!("{ongoing} ongoing, {queued} queued; {concurrency} at a time per replica"),
         ),
         (
             "since start",
@@ -119,31 +124,32 @@ pub(super) fn write_status(
             "starts",
             format!("{} replicas, {} failed", totals.replicas_started, totals.replicas_failed),
         ),
-        (
-            "idle",
-            format!(
-                "all replicas go after {}, one after {}",
-                text(&spec["idle_ttl"]),
-                text(&spec["scaledown_ttl"])
-            ),
-        ),
-        (
-            "policy",
-            format!(
-                "{} every {}, {}",
-                policy.name,
-                text(&spec["scaling"]["interval"]),
-                serde_json::Value::Object(policy.config.clone())
-            ),
-        ),
-    ];
-    if policy.state == api::PolicyState::Failing {
-        let reason = policy.last_error.as_deref().unwrap_or("it does not say why");
+    ]
+}
+
+/// What decides on the number of replicas.
+fn scaling_fields(deployment: &api::Deployment) -> [(&'static str, String); 2] {
+    let api::Deployment { policy, spec, .. } = deployment;
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or("?").to_owned();
+    let (idle, scaledown) = (text(&spec["idle_ttl"]), text(&spec["scaledown_ttl"]));
+    let interval = text(&spec["scaling"]["interval"]);
+    let config = serde_json::Value::Object(policy.config.clone());
+    [
+        ("idle", format!("all replicas go after {idle}, one after {scaledown}")),
+        ("policy", format!("{} every {interval}, {config}", policy.name)),
+    ]
+}
+
+/// What is wrong, if anything.
+fn problem_fields(deployment: &api::Deployment) -> Vec<(&'static str, String)> {
+    let mut fields = Vec::new();
+    if deployment.policy.state == api::PolicyState::Failing {
+        let reason = deployment.policy.last_error.as_deref().unwrap_or("it does not say why");
         fields.push(("policy fails", reason.to_owned()));
     }
     if let Some(reason) = &deployment.last_start_error {
         fields.push(("start failed", reason.clone()));
     }
     fields.extend(deployment.warnings.iter().map(|warning| ("warning", warning.clone())));
-    write_fields(out, &fields)
+    fields
 }

@@ -54,7 +54,7 @@ pub struct ServerSettings {
     #[arg(long, env = "SAMOVAR_SLOTS", value_name = "N")]
     pub slots: Option<u32>,
 
-    /// How the log on stderr is written [default: text]
+    /// How the log on stderr is written, text or json [default: text]
     #[arg(long, env = "SAMOVAR_LOG_FORMAT", value_name = "FORMAT", hide_possible_values = true)]
     pub log_format: Option<LogFormat>,
 }
