@@ -280,7 +280,42 @@ fn pools_out_of_range_are_named() {
             r#""scaling": {"interval": "1ms"}"#,
             r#""scaling": {"policy": "Über"}"#,
         ],
-        expect![[""]],
+        expect![[r#"
+            "replicas": "4..2"
+              spec.replicas: the minimum, 4, is above the maximum, 2
+            "replicas": 0
+              spec.replicas.max: `0` is not allowed, use 1 to 100000
+            "replicas": "0..100001"
+              spec.replicas.max: `100001` is not allowed, use 1 to 100000
+            "replicas": "0..99999999999"
+              spec.replicas.max: `99999999999` is not allowed, use 1 to 100000
+            "initial_replicas": 9, "replicas": "1..8"
+              spec.initial_replicas: `9` is not allowed, use 1 to 8
+            "initial_replicas": 0, "replicas": "1..8"
+              spec.initial_replicas: `0` is not allowed, use 1 to 8
+            "concurrency": 0
+              spec.concurrency: `0` is not allowed, use 1 to 10000
+            "concurrency": 10001
+              spec.concurrency: `10001` is not allowed, use 1 to 10000
+            "queue": {"max": 0}
+              spec.queue.max: `0` is not allowed, use 1 to 1000000
+            "queue": {"max": 1000001}
+              spec.queue.max: `1000001` is not allowed, use 1 to 1000000
+            "queue": {"timeout": "0s"}
+              spec.queue.timeout: `0s` is not allowed, use 1ms to 30d
+            "queue": {"timeout": "31days"}
+              spec.queue.timeout: `31d` is not allowed, use 1ms to 30d
+            "idle_ttl": "31days"
+              spec.idle_ttl: `31d` is not allowed, use 0s to 30d, or `off`
+            "max_age": "0s"
+              spec.max_age: `0s` is not allowed, use 1s to 30d, or `off`
+            "drain_timeout": "2days"
+              spec.drain_timeout: `2d` is not allowed, use 0s to 1d
+            "scaling": {"interval": "1ms"}
+              spec.scaling.interval: `1ms` is not allowed, use 10ms to 1h
+            "scaling": {"policy": "Über"}
+              spec.scaling.policy: `Über` is not a policy name: use 1 to 63 characters of a-z, 0-9 and `-`, with a letter or digit at both ends
+        "#]],
     );
 }
 
@@ -300,7 +335,30 @@ fn limits_and_routes_that_are_not_allowed_are_named() {
             r#""env": {"A=B": "x"}"#,
             r#""env": {"": "x"}"#,
         ],
-        expect![[""]],
+        expect![[r#"
+            "limits": {"memory": "5GiB"}
+              spec.limits.memory: `5GiB` is not allowed, use 1MiB to 4GiB
+            "limits": {"memory": "1KiB"}
+              spec.limits.memory: `1KiB` is not allowed, use 1MiB to 4GiB
+            "limits": {"request_headers": 0}
+              spec.limits.request_headers: `0B` is not allowed, use 1KiB to 1MiB
+            "limits": {"cpu_time": "0s"}
+              spec.limits.cpu_time: `0s` is not allowed, use 1ms to 30d
+            "route": "images"
+              spec.route: `images` is not a route: use `/`, or segments of letters, digits and `-._~` like `/images/thumbnail`, without a `/` at the end, at most 1024 bytes
+            "route": "/images/"
+              spec.route: `/images/` is not a route: use `/`, or segments of letters, digits and `-._~` like `/images/thumbnail`, without a `/` at the end, at most 1024 bytes
+            "route": "/a//b"
+              spec.route: `/a//b` is not a route: use `/`, or segments of letters, digits and `-._~` like `/images/thumbnail`, without a `/` at the end, at most 1024 bytes
+            "route": "/a/../b"
+              spec.route: `/a/../b` is not a route: use `/`, or segments of letters, digits and `-._~` like `/images/thumbnail`, without a `/` at the end, at most 1024 bytes
+            "route": "/a?b"
+              spec.route: `/a?b` is not a route: use `/`, or segments of letters, digits and `-._~` like `/images/thumbnail`, without a `/` at the end, at most 1024 bytes
+            "env": {"A=B": "x"}
+              spec.env: "A=B" cannot be the name of a variable: it is empty or has `=`
+            "env": {"": "x"}
+              spec.env: "" cannot be the name of a variable: it is empty or has `=`
+        "#]],
     );
 }
 
