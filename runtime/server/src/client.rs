@@ -52,7 +52,6 @@ pub struct Client {
 /// A successful answer.
 #[derive(Debug, Clone)]
 pub struct Reply<T> {
-    pub status: StatusCode,
     /// The JSON as the server sent it.
     pub json: Bytes,
     pub value: T,
@@ -252,7 +251,7 @@ impl Client {
     ) -> Result<Reply<T>, ClientError> {
         let (status, json) = self.answer(request).await?;
         match serde_json::from_slice(&json) {
-            Ok(value) => Ok(Reply { status, json, value }),
+            Ok(value) => Ok(Reply { json, value }),
             Err(_) => Err(self.not_an_api(status, &json)),
         }
     }

@@ -22,6 +22,7 @@ macro_rules! error_codes {
 
         impl ErrorCode {
             /// All codes this version knows.
+            #[cfg(test)]
             pub const KNOWN: &[ErrorCode] = &[$(ErrorCode::$variant,)*];
 
             /// The code as it is sent.
