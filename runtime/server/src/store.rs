@@ -28,10 +28,11 @@ use std::{
 
 use parking_lot::Mutex;
 
+use crate::spec::Digest;
+
 use self::{artifacts::Artifacts, metadata::Metadata};
 pub use self::{
     artifacts::{Upload, Uploaded},
-    digest::{Digest, InvalidDigest},
     error::StoreError,
     metadata::{ComponentRecord, ComponentUser, DeploymentRecord, PolicyRecord, PolicyUse},
 };

@@ -13,7 +13,8 @@ use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use tempfile::{NamedTempFile, TempPath};
 
-use super::{Digest, StoreError};
+use super::{StoreError, digest};
+use crate::spec::Digest;
 
 /// Longest cache key; with its ending it must fit into a file name (255 bytes).
 const KEY_BYTES_MAX: usize = 200;
@@ -123,7 +124,7 @@ impl Artifacts {
             if self.whole.lock().get(key) == Some(&look) {
                 return Ok(true);
             }
-            let is_whole = Digest::of_file(&mut file)? == *checksum;
+            let is_whole = digest::of_file(&mut file)? == *checksum;
             if is_whole {
                 self.whole.lock().insert(key.to_owned(), look);
             }
@@ -186,7 +187,7 @@ impl Upload {
     pub fn finish(self) -> Result<Uploaded, StoreError> {
         let (file, path) = self.file.into_parts();
         file.sync_all().map_err(|source| StoreError::io("write upload to", &path, source))?;
-        let digest = Digest::of_hasher(self.hasher);
+        let digest = digest::of_hasher(self.hasher);
         Ok(Uploaded { path, digest, size_bytes: self.size_bytes })
     }
 }
@@ -238,7 +239,7 @@ fn assert_key(key: &str) {
 
 fn hash_and_sync(path: &Path) -> io::Result<(Digest, Look)> {
     let mut file = File::open(path)?;
-    let checksum = Digest::of_file(&mut file)?;
+    let checksum = digest::of_file(&mut file)?;
     file.sync_all()?;
     Ok((checksum, Look::of(&file.metadata()?)))
 }

@@ -6,7 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{ComponentUser, Digest};
+use super::ComponentUser;
+use crate::spec::Digest;
 
 /// What the store could not do. The text says the act and the object; the cause is the source.
 #[derive(Debug, thiserror::Error)]

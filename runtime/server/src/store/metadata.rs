@@ -17,7 +17,8 @@ pub use self::records::{
     CodeRecord, ComponentRecord, ComponentUser, DeploymentRecord, PolicyRecord, PolicyUse,
 };
 use self::records::{Record, Rows, Table};
-use super::{Digest, StoreError};
+use super::StoreError;
+use crate::spec::Digest;
 
 /// Rises when older versions of the program could not read what this one writes.
 const FORMAT_VERSION: u64 = 1;

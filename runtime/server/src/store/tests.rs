@@ -137,12 +137,6 @@ fn digest_is_the_sha256_of_all_chunks() {
     assert_eq!(uploaded.digest(), Digest::of(&[7; 4321]));
     assert_eq!(uploaded.size_bytes(), 4321);
     assert_eq!(fs::read(uploaded.path()).unwrap(), [7; 4321]);
-    let empty = Digest::of(b"").to_string();
-    assert_eq!(empty, "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    assert_eq!(empty.parse(), Ok(Digest::of(b"")));
-    for wrong in ["", "sha256:", "e3b0", &empty.to_uppercase(), &empty[..70], "sha256:../../x"] {
-        assert!(wrong.parse::<Digest>().is_err(), "{wrong}");
-    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::store::Digest;
+use crate::spec::Digest;
 
 /// An uploaded component.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
