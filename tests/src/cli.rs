@@ -78,16 +78,18 @@ impl Cli {
     /// Runs a command with `--output json` that must succeed, and returns its JSON.
     pub async fn json(&self, args: &[&str]) -> Value {
         let printed = self.ok(&[args, &["--output", "json"]].concat()).await;
-        parse(args, &printed)
+        match serde_json::from_str(&printed) {
+            Ok(value) => value,
+            Err(error) => panic!("samovar {args:?} printed no JSON ({error}): {printed}"),
+        }
     }
 
-    /// Like [`Cli::json`], for commands that compile a guest and may take minutes.
-    pub async fn slow_json(&self, args: &[&str]) -> Value {
-        let all = [args, &["--output", "json"]].concat();
-        let output = timeout(BUILD_DEADLINE, self.start(&all)).await;
+    /// Like [`Cli::ok`], for commands that compile a guest and may take minutes.
+    pub async fn slow(&self, args: &[&str]) -> String {
+        let output = timeout(BUILD_DEADLINE, self.start(args)).await;
         let output = output.unwrap_or_else(|_| panic!("samovar {args:?} never ended"));
         assert_eq!(output.code, Some(0), "samovar {args:?}: {output:?}");
-        parse(args, &output.stdout)
+        output.stdout
     }
 
     /// Runs a command that must fail with the exit status `code`, and returns its complaint.
@@ -97,12 +99,5 @@ impl Cli {
         assert!(!output.stderr.is_empty(), "a failure says why");
         assert!(!output.stderr.contains(" panicked at "), "{}", output.stderr);
         output.stderr
-    }
-}
-
-fn parse(args: &[&str], printed: &str) -> Value {
-    match serde_json::from_str(printed) {
-        Ok(value) => value,
-        Err(error) => panic!("samovar {args:?} printed no JSON ({error}): {printed}"),
     }
 }

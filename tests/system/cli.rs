@@ -113,12 +113,16 @@ async fn logs_show_deployment_and_replica() {
     cli.ok(&["invoke", "chatty", "/print?text=steam"]).await;
     eventually("the line is in the log", async || {
         let log = cli.ok(&["logs", "chatty"]).await;
-        let mut lines = log.lines();
-        let line = lines.find(|line| line.contains("stdout: steam"))?;
-        assert!(line.contains("chatty"), "{line}");
+        let line = log.lines().find(|line| line.contains("stdout: steam"))?;
+        assert!(line.contains('#'), "no replica: {line}");
         Some(())
     })
     .await;
+    let log = cli.ok(&["logs", "chatty", "--output", "json"]).await;
+    let line = log.lines().find(|line| line.contains("stdout: steam")).expect("it is there");
+    let line: serde_json::Value = serde_json::from_str(line).expect("a line is JSON");
+    assert_eq!(line["deployment"], "chatty");
+    number(&line, "/replica");
 }
 
 #[tokio::test]
@@ -228,16 +232,18 @@ async fn wrong_manifest_is_refused_before_anything_is_done() {
     let cli = samovar.cli();
     write(samovar.folder(), "tiny.wasm", tiny_handler(204));
     let good = "[deployments.good]\ncomponent = \"tiny.wasm\"\n";
+    let absent = "[deployments.bad]\ncomponent = \"absent.wasm\"\n";
     for (wrong, word) in [
+        (absent, "absent.wasm"),
         ("[deployments.bad]\ncomponent = \"tiny.wasm\"\nreplcas = 1\n", "replcas"),
-        ("[deployments.bad]\ncomponent = \"absent.wasm\"\n", "absent.wasm"),
         ("[deployments.bad]\ncomponent = \"tiny.wasm\"\nconcurrency = 0\n", "concurrency"),
         ("[deployment.bad]\ncomponent = \"tiny.wasm\"\n", "deployment"),
         ("[deployments.good]\ncomponent = \"tiny.wasm\"\n", "good"),
         ("[deployments.bad\n", "samovar.toml"),
     ] {
         write(samovar.folder(), "samovar.toml", format!("{good}{wrong}"));
-        let complaint = cli.fails(BAD_CONFIGURATION, &["apply", "-f", "samovar.toml"]).await;
+        let code = if wrong == absent { FAILED } else { BAD_CONFIGURATION };
+        let complaint = cli.fails(code, &["apply", "-f", "samovar.toml"]).await;
         assert!(complaint.contains(word), "{complaint}");
         let all = samovar.admin.get("/v1/deployments").await.expect(200).json();
         assert_eq!(list(&all, "/deployments").len(), 0, "{wrong}");

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use samovar_tests::status::text;
 use samovar_tests::{Samovar, files};
 use serde_json::json;
 
@@ -11,9 +10,9 @@ async fn built(samovar: &Samovar, kind: &str) -> PathBuf {
     let name = format!("my-{kind}");
     samovar.cli().ok(&["new", kind, &name]).await;
     let project = samovar.folder().join(&name);
-    let output = samovar.cli().inside(&project).slow_json(&["build"]).await;
-    let component = project.join(text(&output, "/component"));
-    assert!(component.is_file(), "{output} names no file");
+    let printed = samovar.cli().inside(&project).slow(&["build"]).await;
+    let component = project.join(printed.trim());
+    assert!(component.is_file(), "{printed:?} is not the path of a component");
     component
 }
 

@@ -184,5 +184,5 @@ async fn swap_bodies_are_checked() {
     let error = samovar.admin.put_json(path, &wish).await.refused(422, "unknown-field");
     names(&error["message"], &["confg", "config"]);
     let error = samovar.admin.put_json(path, &json!({})).await.refused(422, "invalid-field");
-    assert_eq!(error["field"], "policy");
+    names(&error["message"], &["policy"]);
 }

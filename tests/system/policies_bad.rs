@@ -110,7 +110,7 @@ async fn target_holds(scale: &str) {
     let status = samovar.status("pool").await;
     assert_eq!((number(&status, "/target"), ready(&status)), (held, held), "{scale}");
     assert!(!text(&status, "/policy/last_error").is_empty(), "{scale}");
-    let alarm = samovar.metric("samovar_policy_failures_total", &["deployment=\"pool\""]).await;
+    let alarm = samovar.metric("samovar_policy_errors_total", &["deployment=\"pool\""]).await;
     assert!(alarm.is_some_and(|count| count >= 5.0), "{scale}: {alarm:?}");
 }
 

@@ -92,17 +92,6 @@ async fn full_queue_rejects() {
 }
 
 #[tokio::test]
-async fn queue_of_length_zero_rejects_when_all_are_busy() {
-    let samovar = Samovar::start().await;
-    let spec = with(fixed(1), json!({"queue": {"max": 0}}));
-    samovar.deploy("pool", BEHAVE, spec).await;
-    samovar.http.get("/pool/ok").await.expect(200);
-    let _serving = at_once(&samovar.http, FOR_EVER, 1);
-    samovar.wait_status("pool", "one ongoing", |status| number(status, "/ongoing") == 1).await;
-    samovar.http.get("/pool/ok").await.host_error(503, "queue-full");
-}
-
-#[tokio::test]
 async fn waiting_too_long_is_answered() {
     let samovar = Samovar::start().await;
     let spec = with(fixed(1), json!({"queue": {"max": 10, "timeout": "200ms"}}));

@@ -92,11 +92,11 @@ async fn retirement_loses_no_request() {
 #[tokio::test]
 async fn replica_retires_at_max_age() {
     let samovar = Samovar::start().await;
-    samovar.deploy("pool", BEHAVE, with(fixed(1), json!({"max_age": "200ms"}))).await;
+    samovar.deploy("pool", BEHAVE, with(fixed(1), json!({"max_age": "1s"}))).await;
     let load = Load::start(&samovar.http, "/pool/ok", 2);
     samovar
         .wait_status("pool", "several generations", |status| {
-            number(status, "/totals/replicas_started") >= 4
+            number(status, "/totals/replicas_started") >= 3
         })
         .await;
     load.stop_without_failure().await;
@@ -152,7 +152,7 @@ async fn new_revision_that_cannot_start_leaves_the_old_one() {
     samovar.deploy("pool", BEHAVE, fixed(1)).await;
     // Too little memory for any instance of it.
     let digest = samovar.upload(component(BEHAVE)).await;
-    let spec = with(fixed(1), json!({"limits": {"memory": "64KiB"}}));
+    let spec = with(fixed(1), json!({"limits": {"memory": "1MiB"}}));
     samovar.put_spec("pool", &digest, spec).await.refused(422, "start-failed");
     samovar.http.get("/pool/ok").await.expect(200);
     assert_eq!(samovar.status("pool").await["revision"], 1);

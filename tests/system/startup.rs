@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 
+use samovar_tests::components::padded;
 use samovar_tests::load::at_once;
 use samovar_tests::status::number;
 use samovar_tests::{Cli, Options, Samovar, tiny_handler};
@@ -106,16 +107,17 @@ async fn unknown_key_in_the_server_config_is_named() {
 #[tokio::test]
 async fn flags_win_over_environment_over_file() {
     let folder = tempfile::tempdir().expect("make a folder");
-    let file = write(folder.path(), "server.toml", "max_component_size = \"16B\"\n");
+    let file = write(folder.path(), "server.toml", "max_component_size = \"4KiB\"\n");
     let uploads = async |args: &[&str], env: &[(&str, &str)], status: u16| {
         let samovar = Samovar::start_with(args, env).await;
-        samovar.admin.post("/v1/components", tiny_handler(200)).await.expect(status);
+        let wasm = padded(&tiny_handler(200), 10_000);
+        samovar.admin.post("/v1/components", wasm).await.expect(status);
     };
     let roomy = [("SAMOVAR_MAX_COMPONENT_SIZE", "1MiB")];
     let config = ["--config", file.as_str()];
     uploads(&config, &[], 413).await;
     uploads(&config, &roomy, 201).await;
-    uploads(&[&config[..], &["--max-component-size", "16B"]].concat(), &roomy, 413).await;
+    uploads(&[&config[..], &["--max-component-size", "4KiB"]].concat(), &roomy, 413).await;
 }
 
 #[tokio::test]

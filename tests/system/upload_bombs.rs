@@ -1,7 +1,12 @@
 //! Components made to exhaust the compiler: refused in bounded time and memory, and nobody waits.
 
+use std::fs;
+use std::path::Path;
+
+use http::Method;
 use samovar_tests::components::{huge_function, many_functions};
-use samovar_tests::{Load, Samovar, tiny_handler};
+use samovar_tests::http::full;
+use samovar_tests::{Load, Samovar, eventually, tiny_handler};
 use serde_json::{Value, json};
 
 use crate::support::{names, stored};
@@ -36,7 +41,7 @@ async fn is_defused(bomb: Vec<u8>, compile_timeout: &str, compile_memory: &str) 
 #[tokio::test]
 async fn huge_function_is_stopped_by_time() {
     let error = is_defused(huge_function(100_000), "1s", "2GiB").await;
-    names(&error["message"], &["1s"]);
+    names(&error["message"], &["longer than 1"]);
 }
 
 #[tokio::test]
@@ -58,4 +63,33 @@ async fn server_compiles_again_after_a_bomb() {
     let digest = samovar.upload(tiny_handler(204)).await;
     samovar.put_spec("after", &digest, json!({})).await.expect(201);
     samovar.http.get("/after").await.expect(204);
+}
+
+#[tokio::test]
+async fn killed_server_leaves_no_compiler_behind() {
+    let mut samovar = Samovar::start_with(&["--compile-timeout", "10m"], &[]).await;
+    let data = samovar.data();
+    let upload = {
+        let api = samovar.admin.clone();
+        let bomb = huge_function(100_000);
+        let request = api.request(Method::POST, "/v1/components").body(full(bomb));
+        tokio::spawn(async move { api.try_send(request.expect("a valid request")).await })
+    };
+    eventually("the compiler runs", async || processes_about(&data).get(1).copied()).await;
+    samovar.kill9();
+    eventually("nothing runs any more", async || processes_about(&data).is_empty().then_some(()))
+        .await;
+    assert!(upload.await.expect("no panic").is_err(), "a killed server answered");
+}
+
+/// The processes that were started with something below `folder`.
+fn processes_about(folder: &Path) -> Vec<u32> {
+    let folder = folder.to_str().expect("the path is text");
+    let all = fs::read_dir("/proc").expect("this system has /proc").flatten();
+    let ids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let about = |id: &u32| {
+        let command = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&command).contains(folder)
+    };
+    ids.filter(about).collect()
 }
