@@ -1,7 +1,10 @@
 //! Components to upload: the built guests, and small ones made on the spot.
 
-use std::fmt::Write as _;
 use std::fs;
+
+use wasm_encoder::{
+    BlockType, CodeSection, Function, FunctionSection, Module, TypeSection, ValType,
+};
 
 use crate::paths;
 
@@ -25,14 +28,14 @@ pub fn tiny_handler(status: u16) -> Vec<u8> {
         (call $answer (local.get 1) (i32.const 0) (local.get $response)
             (i32.const 0) (i64.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))"#
     );
-    handler("", "", &body)
+    handler("", &body)
 }
 
 /// A handler that does nothing and imports the interface `acme:vault/secrets@1.2.3`.
 pub fn unknown_import() -> Vec<u8> {
     let import = r#"
         (import "acme:vault/secrets@1.2.3" (instance (export "get" (func (result u32)))))"#;
-    handler(import, "", "")
+    handler(import, "")
 }
 
 /// A core module: valid WebAssembly, but not a component.
@@ -52,45 +55,58 @@ pub fn wrong_world() -> Vec<u8> {
     )
 }
 
-/// A handler with one function that takes a compiler very long: `blocks` loops in a row, between
-/// which hundreds of values stay alive.
-pub fn huge_function(blocks: usize) -> Vec<u8> {
-    const LOCALS: usize = 400;
-    let mut function = String::from("(func (export \"bomb\") (param i32) (result i32)");
-    for _ in 0..LOCALS {
-        function.push_str(" (local i32)");
-    }
+/// A handler that comes with one function that takes a compiler very long: `blocks` loops in a row,
+/// across which hundreds of values stay alive.
+pub fn huge_function(blocks: u32) -> Vec<u8> {
+    const LOCALS: u32 = 400;
+    let mut function = Function::new([(LOCALS, ValType::I32)]);
+    let mut code = function.instructions();
     for block in 0..blocks {
-        let (a, b, c) = (1 + block % LOCALS, 1 + (block * 7) % LOCALS, 1 + (block * 13) % LOCALS);
-        write!(
-            function,
-            "(loop (local.set {a} (i32.add (local.get {b}) (i32.mul (local.get {c}) (local.get 0))))\
-             (br_if 0 (i32.lt_u (local.get {a}) (local.get {b}))))"
-        )
-        .expect("writing to a string cannot fail");
+        // Local 0 and 1 are the parameters.
+        let local = |step: u32| 2 + block.wrapping_mul(step) % LOCALS;
+        let (a, b, c) = (local(1), local(7), local(13));
+        code.loop_(BlockType::Empty);
+        code.local_get(b).local_get(c).local_get(0).i32_mul().i32_add().local_set(a);
+        code.local_get(a).local_get(b).i32_lt_u().br_if(0);
+        code.end();
     }
-    function.push_str("(local.get 1)");
-    for local in 2..=LOCALS {
-        write!(function, "(i32.add (local.get {local}))").expect("a string takes all");
+    code.i32_const(0);
+    for local in 2..2 + LOCALS {
+        code.local_get(local).i32_add();
     }
-    function.push(')');
-    handler("", &function, "")
+    code.end();
+    with_functions([function])
 }
 
-/// A handler with `count` functions that each cost a compiler something.
-pub fn many_functions(count: usize) -> Vec<u8> {
-    let mut functions = String::new();
-    for number in 0..count {
-        write!(
-            functions,
-            "(func (param i32 i32) (result i32) (local i32) \
-             (loop (local.set 2 (i32.add (local.get 2) (i32.mul (local.get 0) (i32.const {number})))) \
-             (local.set 0 (i32.xor (local.get 2) (i32.rotl (local.get 1) (local.get 0)))) \
-             (br_if 0 (i32.lt_u (local.get 0) (i32.const {number})))) (local.get 2))"
-        )
-        .expect("writing to a string cannot fail");
+/// A handler that comes with `count` functions that each cost a compiler something.
+pub fn many_functions(count: i32) -> Vec<u8> {
+    let function = |number| {
+        let mut function = Function::new([(1, ValType::I32)]);
+        let mut code = function.instructions();
+        code.loop_(BlockType::Empty);
+        code.local_get(2).local_get(0).i32_const(number).i32_mul().i32_add().local_set(2);
+        code.local_get(2).local_get(1).local_get(0).i32_rotl().i32_xor().local_set(0);
+        code.local_get(0).i32_const(number).i32_lt_u().br_if(0);
+        code.end();
+        code.local_get(2).end();
+        function
+    };
+    with_functions((0..count).map(function))
+}
+
+/// The tiny handler with one more core module, which is compiled with it but never used.
+fn with_functions(functions: impl IntoIterator<Item = Function>) -> Vec<u8> {
+    const CORE_MODULE: u8 = 1;
+    let mut types = TypeSection::new();
+    types.ty().function([ValType::I32, ValType::I32], [ValType::I32]);
+    let (mut declared, mut code) = (FunctionSection::new(), CodeSection::new());
+    for function in functions {
+        declared.function(0);
+        code.function(&function);
     }
-    handler("", &functions, "")
+    let mut module = Module::new();
+    module.section(&types).section(&declared).section(&code);
+    with_section(&tiny_handler(200), CORE_MODULE, &module.finish())
 }
 
 /// `wasm` with a custom section that holds `number`: the same behaviour under another digest.
@@ -108,14 +124,11 @@ pub fn padded(wasm: &[u8], size_bytes: usize) -> Vec<u8> {
 fn with_custom_section(wasm: &[u8], content: &[u8]) -> Vec<u8> {
     const NAME: &[u8] = b"test";
     const CUSTOM: u8 = 0;
-    let mut section = leb128(NAME.len());
-    section.extend_from_slice(NAME);
-    section.extend_from_slice(content);
-    let mut result = wasm.to_vec();
-    result.push(CUSTOM);
-    result.extend(leb128(section.len()));
-    result.extend(section);
-    result
+    with_section(wasm, CUSTOM, &[&leb128(NAME.len()), NAME, content].concat())
+}
+
+fn with_section(wasm: &[u8], id: u8, content: &[u8]) -> Vec<u8> {
+    [wasm, &[id], &leb128(content.len()), content].concat()
 }
 
 fn leb128(mut number: usize) -> Vec<u8> {
@@ -132,10 +145,9 @@ fn parse(text: &str) -> Vec<u8> {
     wat::parse_str(text).expect("the text is a component or a module")
 }
 
-/// A WASI 0.2 handler: `import` goes into the component, `functions` into its core module, and
-/// `handle` is the body of the function that takes a request (local 0) and where to put the answer
+/// A WASI 0.2 handler: `import` goes into the component, and `handle` is the body of the function that takes a request (local 0) and where to put the answer
 /// (local 1).
-fn handler(import: &str, functions: &str, handle: &str) -> Vec<u8> {
+fn handler(import: &str, handle: &str) -> Vec<u8> {
     let error_code = include_str!("error-code.wat");
     parse(&format!(
         r#"(component
@@ -171,7 +183,6 @@ fn handler(import: &str, functions: &str, handle: &str) -> Vec<u8> {
             (import "host" "set-status" (func $set-status (param i32 i32) (result i32)))
             (import "host" "answer"
                 (func $answer (param i32 i32 i32 i32 i64 i32 i32 i32 i32)))
-            {functions}
             (func (export "handle") (param i32 i32) {handle}))
         (core instance $code (instantiate $code (with "host" (instance
             (export "new-fields" (func $new-fields))
