@@ -6,6 +6,7 @@
 mod apply;
 mod artifact;
 mod build;
+mod compile_artifact;
 mod completion;
 mod connection;
 mod decisions;
@@ -76,6 +77,7 @@ enum Command {
     New(scaffold::New),
     Build(build::Build),
     Completion(completion::Completion),
+    CompileArtifact(compile_artifact::CompileArtifact),
 }
 
 /// Runs the command line of this process.
@@ -108,6 +110,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::New(new) => new.run(),
         Command::Build(build) => build.run(),
         Command::Completion(completion) => completion.run(),
+        Command::CompileArtifact(compile) => compile.run(),
     }
 }
 

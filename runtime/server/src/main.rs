@@ -1,1 +1,30 @@
-fn main() {}
+//! The binary `samovar`: a server and its command line.
+
+mod admin;
+mod api;
+mod cli;
+mod client;
+mod clock;
+mod config;
+mod control;
+mod daemon;
+mod deployment;
+mod driver;
+mod ingress;
+mod library;
+mod logs;
+mod policy;
+mod slots;
+mod spec;
+mod store;
+mod warm_pool;
+mod wasm;
+
+/// Requests make many small allocations on many threads; this one is faster at them than the
+/// system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

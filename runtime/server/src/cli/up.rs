@@ -37,6 +37,10 @@ pub struct Up {
 
     #[command(flatten)]
     settings: ServerSettings,
+
+    /// Let guests make the host panic by printing a certain line; for tests of what happens then
+    #[arg(long, hide = true)]
+    enable_fault_injection: bool,
 }
 
 impl Up {
@@ -47,6 +51,6 @@ impl Up {
         let (config, warnings) = config::load(sources)?;
         warnings.iter().for_each(|warning| failure::warn(warning));
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        runtime.context("start the async runtime")?.block_on(daemon::run(config))
+        runtime.context("start the async runtime")?.block_on(daemon::run(config, self.enable_fault_injection))
     }
 }

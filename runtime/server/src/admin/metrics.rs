@@ -1,0 +1,175 @@
+//! Prometheus metrics, read from the pools when they are asked for.
+
+use super::Admin;
+use crate::deployment::Deployment;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use std::fmt::Write as _;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// Bounds of the latency histogram in seconds, those of OpenTelemetry's `http.server` metrics.
+const LATENCY_BOUNDS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// One family in the text format, with a value per deployment.
+struct Family<'a> {
+    name: &'a str,
+    kind: &'a str,
+    help: &'a str,
+}
+
+/// `GET /metrics`.
+pub async fn metrics(State(admin): State<Admin>) -> Response {
+    let mut text = String::with_capacity(16 << 10);
+    let list = admin.control.deployments.list();
+    server(&mut text, &admin, list.len());
+    pools(&mut text, &list);
+    requests(&mut text, &list);
+    policies(&mut text, &list);
+    latencies(&mut text, &list);
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+fn head(text: &mut String, family: &Family<'_>) {
+    let Family { name, kind, help } = family;
+    _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
+fn server(text: &mut String, admin: &Admin, deployments: usize) {
+    let library = &admin.control.library;
+    let gauges = [
+        ("samovar_deployments", "gauge", "Deployments.", deployments as u64),
+        (
+            "samovar_compilations_total",
+            "counter",
+            "Runs of the compiler since the server started.",
+            library.compilations(),
+        ),
+        (
+            "samovar_slots_free",
+            "gauge",
+            "Instances the machine has room for.",
+            admin.control.slots.places.available_permits() as u64,
+        ),
+    ];
+    for (name, kind, help, value) in gauges {
+        head(text, &Family { name, kind, help });
+        _ = writeln!(text, "{name} {value}");
+    }
+    let Some(pool) = library.handler_engine().pooling_allocator_metrics() else {
+        return;
+    };
+    let parts = [
+        ("core_instances", pool.core_instances()),
+        ("component_instances", pool.component_instances()),
+        ("memories", pool.memories() as u64),
+        ("tables", pool.tables() as u64),
+        ("stacks", pool.stacks() as u64),
+    ];
+    let name = "samovar_allocator_in_use";
+    head(text, &Family { name, kind: "gauge", help: "Parts of wasmtime's pool in use." });
+    for (part, value) in parts {
+        _ = writeln!(text, "{name}{{part=\"{part}\"}} {value}");
+    }
+}
+
+type Deployments = [std::sync::Arc<Deployment>];
+
+fn each(
+    text: &mut String,
+    family: &Family<'_>,
+    list: &Deployments,
+    values: impl Fn(&Deployment) -> Vec<(&'static str, u64)>,
+) {
+    head(text, family);
+    for deployment in list {
+        for (label, value) in values(deployment) {
+            let name = &deployment.name;
+            _ = writeln!(text, "{}{{deployment=\"{name}\"{label}}} {value}", family.name);
+        }
+    }
+}
+
+fn pools(text: &mut String, list: &Deployments) {
+    let gauge = |name, help| Family { name, kind: "gauge", help };
+    each(text, &gauge("samovar_pool_replicas", "Replicas by state."), list, |deployment| {
+        let counts = deployment.counts();
+        vec![
+            (",state=\"starting\"", counts.starting.into()),
+            (",state=\"ready\"", counts.ready.into()),
+            (",state=\"draining\"", counts.draining.into()),
+        ]
+    });
+    each(text, &gauge("samovar_pool_target", "Replicas aimed at."), list, |deployment| {
+        vec![("", deployment.counts().target.into())]
+    });
+    each(text, &gauge("samovar_pool_queue_depth", "Requests waiting."), list, |deployment| {
+        vec![("", deployment.counts().queued.into())]
+    });
+    let family = gauge("samovar_http_active_requests", "Requests being served.");
+    each(text, &family, list, |deployment| vec![("", deployment.counts().ongoing.into())]);
+}
+
+fn requests(text: &mut String, list: &Deployments) {
+    let counter = |name, help| Family { name, kind: "counter", help };
+    let family = counter("samovar_requests_total", "Requests by how they ended.");
+    each(text, &family, list, |deployment| {
+        let totals = deployment.totals();
+        vec![
+            (",outcome=\"completed\"", totals.completed),
+            (",outcome=\"failed\"", totals.failed),
+            (",outcome=\"rejected\"", totals.rejected),
+        ]
+    });
+    let family = counter("samovar_queue_timeouts_total", "Requests that waited too long.");
+    each(text, &family, list, |deployment| vec![("", deployment.totals().timed_out)]);
+    let family = counter("samovar_replica_starts_total", "Replicas by how their start ended.");
+    each(text, &family, list, |deployment| {
+        let totals = deployment.totals();
+        vec![
+            (",result=\"ready\"", totals.replicas_started),
+            (",result=\"failed\"", totals.replicas_failed),
+        ]
+    });
+}
+
+fn policies(text: &mut String, list: &Deployments) {
+    let counter = |name, help| Family { name, kind: "counter", help };
+    let family = counter("samovar_policy_decisions_total", "Ticks that a policy answered.");
+    each(text, &family, list, |deployment| {
+        vec![("", deployment.policy_counts.decisions.load(Relaxed))]
+    });
+    let family = counter("samovar_policy_errors_total", "Ticks that a policy failed to answer.");
+    each(text, &family, list, |deployment| {
+        vec![("", deployment.policy_counts.errors.load(Relaxed))]
+    });
+    let family = counter("samovar_policy_swaps_total", "Policies that went live by a swap.");
+    each(text, &family, list, |deployment| {
+        vec![("", deployment.policy_counts.swaps.load(Relaxed))]
+    });
+    let family =
+        Family { name: "samovar_policy_failing", kind: "gauge", help: "1 if the last tick failed." };
+    each(text, &family, list, |deployment| {
+        vec![("", deployment.scaling.lock().last_error.is_some().into())]
+    });
+}
+
+fn latencies(text: &mut String, list: &Deployments) {
+    let name = "samovar_http_request_duration_seconds";
+    let help = "Time from arrival to the end of the response, live revision.";
+    head(text, &Family { name, kind: "histogram", help });
+    for deployment in list {
+        let latencies = deployment.live().pool.latencies();
+        let label = format!("deployment=\"{}\"", deployment.name);
+        for bound in LATENCY_BOUNDS {
+            let count = latencies.count_at_most(Duration::from_secs_f64(bound));
+            _ = writeln!(text, "{name}_bucket{{{label},le=\"{bound}\"}} {count}");
+        }
+        let (total, sum) = (latencies.total(), latencies.sum().as_secs_f64());
+        _ = writeln!(text, "{name}_bucket{{{label},le=\"+Inf\"}} {total}");
+        _ = writeln!(text, "{name}_sum{{{label}}} {sum}\n{name}_count{{{label}}} {total}");
+    }
+}

@@ -1,0 +1,97 @@
+//! What the admin API can do, behind HTTP: components, deployments, policies.
+//!
+//! Changes of one name go one after the other. Each change is on disk before it is live, and live
+//! before it is answered.
+
+mod components;
+mod deployments;
+mod policies;
+
+use crate::api::{ApiError, ErrorCode};
+use crate::deployment::{Deployment, Deployments};
+use crate::library::Library;
+use crate::slots::Slots;
+use crate::spec::DeploymentName;
+use crate::store::Store;
+use dashmap::DashMap;
+use std::sync::Arc;
+
+/// Everything the server manages.
+pub struct Control {
+    /// What survives a restart.
+    store: Arc<Store>,
+    /// Compiled code.
+    pub library: Arc<Library>,
+    /// What runs.
+    pub deployments: Arc<Deployments>,
+    /// What the machine holds.
+    pub slots: Arc<Slots>,
+    /// Bytes of one upload.
+    component_bytes_max: u64,
+    /// Whether guests may make the host panic.
+    fault_injection: bool,
+    /// One lock per name that is being changed, of deployments and policies alike.
+    changing: DashMap<String, Arc<tokio::sync::Mutex<()>>>,
+}
+
+/// How a [`Control`] is set up.
+pub struct Setup {
+    /// What survives a restart.
+    pub store: Arc<Store>,
+    /// Compiled code.
+    pub library: Arc<Library>,
+    /// Instances the machine may hold.
+    pub slots: u32,
+    /// Bytes of one upload.
+    pub component_bytes_max: u64,
+    /// Whether guests may make the host panic; for tests.
+    pub fault_injection: bool,
+}
+
+impl Control {
+    /// Manages nothing yet; see [`Control::restore`].
+    pub fn new(setup: Setup) -> Arc<Self> {
+        Arc::new(Control {
+            store: setup.store,
+            library: setup.library,
+            deployments: Arc::default(),
+            slots: Arc::new(Slots::new(setup.slots)),
+            component_bytes_max: setup.component_bytes_max,
+            fault_injection: setup.fault_injection,
+            changing: DashMap::new(),
+        })
+    }
+
+    /// One deployment.
+    ///
+    /// # Errors
+    ///
+    /// `not-found`.
+    pub fn deployment(&self, name: &DeploymentName) -> Result<Arc<Deployment>, ApiError> {
+        self.deployments.get(name).ok_or_else(|| not_found("deployment", name))
+    }
+
+    /// Waits until nobody else changes what has this name.
+    async fn change(&self, kind: &str, name: &str) -> tokio::sync::OwnedMutexGuard<()> {
+        let lock = Arc::clone(&self.changing.entry(format!("{kind}/{name}")).or_default());
+        lock.lock_owned().await
+    }
+
+    /// Runs a change of the store where it holds up nobody.
+    async fn stored<R: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Store) -> Result<R, crate::store::StoreError> + Send + 'static,
+    ) -> Result<R, ApiError> {
+        let store = Arc::clone(&self.store);
+        let done = tokio::task::spawn_blocking(move || change(&store)).await;
+        let done = done.map_err(|error| {
+            ApiError::new(ErrorCode::StorageFailed, format!("the store's thread failed: {error}"))
+        })?;
+        done.map_err(ApiError::from)
+    }
+}
+
+/// The error for a name nothing has.
+fn not_found(kind: &str, name: impl std::fmt::Display) -> ApiError {
+    ApiError::new(ErrorCode::NotFound, format!("there is no {kind} `{name}`"))
+}

@@ -1,0 +1,341 @@
+//! Deploying, redeploying, deleting, and coming back after a restart.
+
+use super::policies::{publish, scaling};
+use super::{Control, not_found};
+use crate::api::{self, ApiError, ErrorCode};
+use crate::clock;
+use crate::deployment::{Deployment, Parts, RequestLimits, Revision, Scaling};
+use crate::driver;
+use crate::library::LazyCode;
+use crate::logs::{GuestOutput, LogStream};
+use crate::spec::{DeploymentName, DeploymentSpec, RawSpec, World};
+use crate::store::{DeploymentRecord, PolicyUse};
+use crate::warm_pool::{PoolSettings, Shared, WarmPool};
+use crate::wasm::guest::GuestLimits;
+use crate::wasm::inspect::Kind;
+use crate::wasm::replica::{End, Instance};
+use samovar_core::limits::PoolLimits;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a deployment that is being started is looked at.
+const READY_POLL: Duration = Duration::from_millis(5);
+
+impl Control {
+    /// Makes a spec live. True if the name is new. Answers when the new revision serves; on any
+    /// failure the one before stays.
+    ///
+    /// # Errors
+    ///
+    /// Everything that can be wrong with a spec, its component or its policy.
+    pub async fn put_deployment(
+        self: &Arc<Self>,
+        name: &DeploymentName,
+        raw: RawSpec,
+    ) -> Result<(bool, api::Deployment), ApiError> {
+        let _changing = self.change("deployment", name.as_str()).await;
+        let component = raw.component_digest()?;
+        let world = self.world(&component, Kind::Handler).map_err(|error| {
+            error.with_field("spec.component")
+        })?;
+        let spec = raw.validate(name, world)?;
+        self.check_route(name, &spec)?;
+        let existing = self.deployments.get(name);
+        if let Some(deployment) = &existing
+            && deployment.spec() == spec
+        {
+            return Ok((false, deployment.to_api()));
+        }
+        let parts = existing.as_ref().map_or_else(Parts::default, |deployment| Parts {
+            log: Arc::clone(&deployment.log),
+            ring: Arc::clone(&deployment.ring),
+            attention: Arc::clone(&deployment.attention),
+        });
+        let new_scaling = self.scaling_for(existing.as_deref(), &spec, &parts).await?;
+        let number = existing.as_ref().map_or(1, |deployment| deployment.live().number + 1);
+        let revision = self.start_revision(number, spec, world, &parts).await?;
+        match existing {
+            None => {
+                let scaling = new_scaling.expect("a new deployment has a new policy");
+                let now = clock::unix_ms();
+                let deployment =
+                    Deployment::new(name.clone(), Arc::clone(&revision), scaling, parts, now);
+                let saved = {
+                    let record = record(&deployment, &revision, &deployment.scaling.lock());
+                    self.stored(move |store| store.put_deployment(record))
+                };
+                if let Err(error) = saved.await {
+                    deployment.delete();
+                    return Err(error);
+                }
+                self.deployments.insert([Arc::clone(&deployment)]);
+                self.drive(Arc::clone(&deployment));
+                Ok((true, deployment.to_api()))
+            }
+            Some(deployment) => {
+                self.replace(&deployment, revision, new_scaling).await?;
+                Ok((false, deployment.to_api()))
+            }
+        }
+    }
+
+    /// Makes a revision live in place of another.
+    async fn replace(
+        &self,
+        deployment: &Arc<Deployment>,
+        revision: Arc<Revision>,
+        new_scaling: Option<Scaling>,
+    ) -> Result<(), ApiError> {
+        let record = match &new_scaling {
+            Some(scaling) => record(deployment, &revision, scaling),
+            None => record(deployment, &revision, &deployment.scaling.lock()),
+        };
+        if let Err(error) = self.stored(move |store| store.put_deployment(record)).await {
+            revision.pool.close(clock::now());
+            return Err(error);
+        }
+        let rerouted = deployment.live().spec.route != revision.spec.route;
+        deployment.switch(revision);
+        if let Some(scaling) = new_scaling {
+            drop(publish(deployment, scaling));
+        }
+        if rerouted {
+            self.deployments.reroute();
+        }
+        Ok(())
+    }
+
+    /// Takes no more requests, finishes those there are, forgets the deployment.
+    ///
+    /// # Errors
+    ///
+    /// `not-found`, or a failure of the store; then it stays.
+    pub async fn delete_deployment(&self, name: &DeploymentName) -> Result<(), ApiError> {
+        let _changing = self.change("deployment", name.as_str()).await;
+        let deployment = self.deployment(name)?;
+        let stored = name.to_string();
+        self.stored(move |store| store.delete_deployment(&stored)).await?;
+        self.deployments.remove(name);
+        deployment.delete();
+        Ok(())
+    }
+
+    /// Brings back what was deployed when the server stopped. A deployment that cannot come back is
+    /// reported and left as it is on disk.
+    pub async fn restore(self: &Arc<Self>) {
+        let mut restored = Vec::new();
+        for record in self.store.deployments() {
+            let name = record.name.clone();
+            match self.restore_one(record).await {
+                Ok(deployment) => restored.push(deployment),
+                Err(error) => tracing::error!(deployment = name, "cannot restore: {error}"),
+            }
+        }
+        self.deployments.insert(restored.iter().map(Arc::clone));
+        for deployment in restored {
+            deployment.live().pool.plan(clock::now());
+            self.drive(deployment);
+        }
+    }
+
+    async fn restore_one(&self, record: DeploymentRecord) -> Result<Arc<Deployment>, ApiError> {
+        let broken = |error: serde_json::Error| {
+            ApiError::new(ErrorCode::StorageFailed, format!("read the stored spec: {error}"))
+        };
+        let name: DeploymentName = record.name.parse().map_err(|error| {
+            ApiError::new(ErrorCode::StorageFailed, format!("read the stored name: {error}"))
+        })?;
+        let spec: DeploymentSpec = serde_json::from_value(record.spec).map_err(broken)?;
+        let world = self.world(&spec.component, Kind::Handler)?;
+        let parts = Parts::default();
+        let program = self.library.program(record.policy.digest).await?;
+        let config = match record.policy.config {
+            Value::Object(config) => config,
+            _ => serde_json::Map::new(),
+        };
+        let policy = spec.scaling.policy.clone();
+        let ring = Arc::clone(&parts.ring);
+        let (scaling, _) = scaling(&program, policy, config, ring).await?;
+        let code = self.library.handler(spec.component, world);
+        let revision = self.revision(record.revision, spec, world, code, &parts);
+        Ok(Deployment::new(name, revision, scaling, parts, record.created_at_ms))
+    }
+
+    /// The policy for a spec: a new one, or none if the live one is what it asks for.
+    async fn scaling_for(
+        &self,
+        existing: Option<&Deployment>,
+        spec: &DeploymentSpec,
+        parts: &Parts,
+    ) -> Result<Option<Scaling>, ApiError> {
+        let wanted = &spec.scaling;
+        if let Some(deployment) = existing {
+            let live = deployment.scaling.lock();
+            if live.policy == wanted.policy && live.config == wanted.config {
+                return Ok(None);
+            }
+        }
+        let digest = self.policy_digest(&wanted.policy).map_err(|error| {
+            error.with_field("spec.scaling.policy")
+        })?;
+        let program = self.library.program(digest).await?;
+        let ring = Arc::clone(&parts.ring);
+        let made = scaling(&program, wanted.policy.clone(), wanted.config.clone(), ring).await;
+        let (scaling, _) = made.map_err(|error| error.with_field("spec.scaling.config"))?;
+        Ok(Some(scaling))
+    }
+
+    /// Makes a revision and waits until the replicas it starts with are ready. One instance is made
+    /// in any case, so that a component that cannot start is refused now and not at its first
+    /// request.
+    async fn start_revision(
+        &self,
+        number: u64,
+        spec: DeploymentSpec,
+        world: World,
+        parts: &Parts,
+    ) -> Result<Arc<Revision>, ApiError> {
+        let code = self.library.handler(spec.component, world);
+        let start_timeout = spec.limits.start_timeout;
+        let wanted = spec.initial_replicas.max(spec.replicas.min);
+        if wanted == 0 {
+            try_start(&code, &spec, parts).await?;
+        }
+        let revision = self.revision(number, spec, world, code, parts);
+        revision.pool.plan(clock::now());
+        let ready = tokio::time::timeout(start_timeout, until_ready(&revision.pool, wanted)).await;
+        match ready {
+            Ok(Ok(())) => Ok(revision),
+            Ok(Err(reason)) => {
+                revision.pool.close(clock::now());
+                Err(start_failed(&reason))
+            }
+            Err(_) => {
+                revision.pool.close(clock::now());
+                Err(start_failed(&format!("{wanted} replicas were not ready in {start_timeout:?}")))
+            }
+        }
+    }
+
+    fn revision(
+        &self,
+        number: u64,
+        spec: DeploymentSpec,
+        world: World,
+        code: Arc<LazyCode>,
+        parts: &Parts,
+    ) -> Arc<Revision> {
+        let settings = PoolSettings {
+            limits: PoolLimits::from(&spec),
+            guest: GuestLimits::from(&spec),
+            start_timeout: spec.limits.start_timeout,
+        };
+        let shared = Shared {
+            slots: Arc::clone(&self.slots.places),
+            attention: Arc::clone(&parts.attention),
+            fault_injection: self.fault_injection,
+        };
+        let pool = WarmPool::new(settings, code, Arc::clone(&parts.log), shared);
+        let request_limits = RequestLimits::from(&spec);
+        Arc::new(Revision { number, spec, world, pool, request_limits })
+    }
+
+    /// Two deployments cannot have one route.
+    fn check_route(&self, name: &DeploymentName, spec: &DeploymentSpec) -> Result<(), ApiError> {
+        let other = self.deployments.list().into_iter().find(|other| {
+            other.name != *name && other.live().spec.route == spec.route
+        });
+        match other {
+            None => Ok(()),
+            Some(other) => {
+                let message = format!("the route {} belongs to `{}`", spec.route, other.name);
+                Err(ApiError::new(ErrorCode::NameTaken, message).with_field("spec.route"))
+            }
+        }
+    }
+
+    fn drive(&self, deployment: Arc<Deployment>) {
+        let slots = Arc::clone(&self.slots);
+        tokio::spawn(driver::run(deployment, slots));
+    }
+
+    /// Writes a deployment's record with this revision and policy.
+    pub(super) async fn save(
+        &self,
+        deployment: &Arc<Deployment>,
+        revision: &Revision,
+        scaling: &Scaling,
+    ) -> Result<(), ApiError> {
+        let record = record(deployment, revision, scaling);
+        self.stored(move |store| store.put_deployment(record)).await
+    }
+
+    /// The logs of one deployment.
+    ///
+    /// # Errors
+    ///
+    /// `not-found`.
+    pub fn decisions(
+        &self,
+        name: &DeploymentName,
+        limit: usize,
+    ) -> Result<Vec<api::Decision>, ApiError> {
+        let deployment = self.deployments.get(name).ok_or_else(|| not_found("deployment", name))?;
+        Ok(deployment.decisions(limit))
+    }
+}
+
+fn record(deployment: &Deployment, revision: &Revision, scaling: &Scaling) -> DeploymentRecord {
+    // The policy of a swap stands in the stored spec too, so that it comes back after a restart.
+    let spec = scaling.in_spec(&revision.spec);
+    DeploymentRecord {
+        name: deployment.name.to_string(),
+        revision: revision.number,
+        spec: serde_json::to_value(&spec).expect("a spec is JSON"),
+        component: spec.component,
+        policy: PolicyUse {
+            name: scaling.policy.to_string(),
+            digest: scaling.digest(),
+            config: Value::Object(scaling.config.clone()),
+        },
+        created_at_ms: deployment.created_at_ms,
+        updated_at_ms: clock::unix_ms(),
+    }
+}
+
+/// Waits until `wanted` replicas are ready, or one cannot start.
+async fn until_ready(pool: &WarmPool, wanted: u32) -> Result<(), String> {
+    loop {
+        if let Some(reason) = pool.last_start_error() {
+            return Err(reason);
+        }
+        if pool.counts().ready >= wanted {
+            return Ok(());
+        }
+        tokio::time::sleep(READY_POLL).await;
+    }
+}
+
+/// Makes one instance and drops it.
+async fn try_start(code: &LazyCode, spec: &DeploymentSpec, parts: &Parts) -> Result<(), ApiError> {
+    let code = code.get().await?;
+    let log = Arc::clone(&parts.log);
+    let output = GuestOutput { log, replica: u64::MAX, fault_injection: false };
+    let end = End { cut: Arc::default(), grace: Duration::ZERO };
+    let limits = GuestLimits::from(spec);
+    let start = Instance::start(&code, &limits, &output, end, drop);
+    match tokio::time::timeout(spec.limits.start_timeout, start).await {
+        Ok(Ok(_instance)) => Ok(()),
+        Ok(Err(error)) => {
+            parts.log.push(None, LogStream::System, format!("trial start failed: {error:#}"));
+            Err(start_failed(&format!("{error:#}")))
+        }
+        Err(_) => Err(start_failed(&format!("not ready after {:?}", spec.limits.start_timeout))),
+    }
+}
+
+fn start_failed(reason: &str) -> ApiError {
+    let message = format!("a replica of the new revision could not start: {reason}");
+    ApiError::new(ErrorCode::StartFailed, message)
+}

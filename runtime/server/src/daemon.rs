@@ -1,0 +1,131 @@
+//! The server's life: set up, serve, drain, stop.
+
+use crate::admin::{self, Admin};
+use crate::clock;
+use crate::config::{LogFormat, ServerConfig};
+use crate::control::{Control, Setup};
+use crate::ingress::Ingress;
+use crate::library::{BUILTINS, Library};
+use crate::store::{self, Store};
+use crate::wasm::compile::CompileLimits;
+use anyhow::Context as _;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing_subscriber::EnvFilter;
+
+/// Connections the kernel holds before they are accepted. The kernel's own limit counts too.
+const BACKLOG: u32 = 4096;
+/// How often the end of draining is looked for.
+const DRAIN_POLL: Duration = Duration::from_millis(10);
+
+/// Serves until a signal comes, then lets requests finish.
+///
+/// # Errors
+///
+/// When something the server needs cannot be had: its folder, its ports, wasmtime.
+pub async fn run(config: ServerConfig, fault_injection: bool) -> anyhow::Result<()> {
+    init_logging(config.log_format);
+    clock::now(); // The clock starts with the server.
+    store::ignore_sigxfsz();
+    let store = Arc::new(Store::open(&config.data).map_err(anyhow::Error::from)?);
+    // Ports before the slow part: a port in use is told at once. Nothing is accepted yet.
+    let data_plane = bind(config.listen).context("open the data plane")?;
+    let admin_api = bind(config.admin).context("open the admin API")?;
+    let addresses = (data_plane.local_addr()?, admin_api.local_addr()?);
+    let limits =
+        CompileLimits { timeout: config.compile_timeout, memory_bytes: config.compile_memory };
+    let library = Library::new(Arc::clone(&store), limits, config.slots)?;
+    for builtin in BUILTINS {
+        let (digest, _) = library.builtin(builtin.name).expect("it is built in");
+        let program = library.program(digest).await;
+        // Kept while the server runs, so that it is warm for the first deployment.
+        std::mem::forget(program.context("start the built-in policies")?);
+    }
+    let control = Control::new(Setup {
+        store,
+        library,
+        slots: config.slots,
+        component_bytes_max: config.max_component_size,
+        fault_injection,
+    });
+    control.restore().await;
+    let stop = CancellationToken::new();
+    let connections = TaskTracker::new();
+    let ingress = Ingress::new(Arc::clone(&control.deployments));
+    let serving = tokio::spawn(ingress.run(data_plane, stop.clone(), connections.clone()));
+    let admin = Admin {
+        control: Arc::clone(&control),
+        token: config.admin_token.map(Arc::new),
+        data_plane: addresses.0,
+    };
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        let server = axum::serve(admin_api, admin::router(admin));
+        if let Err(error) = server.with_graceful_shutdown(stopped.cancelled_owned()).await {
+            tracing::error!("the admin API ended: {error}");
+        }
+    });
+    announce(addresses).context("print the addresses")?;
+    wait_for_signal().await?;
+    tracing::info!("stopping: running requests may finish within {:?}", config.drain_timeout);
+    stop.cancel();
+    _ = serving.await;
+    connections.close();
+    tokio::select! {
+        () = drained(&control, &connections) => tracing::info!("all requests have finished"),
+        () = tokio::time::sleep(config.drain_timeout) => {
+            tracing::warn!("requests were cut at the drain time-out");
+        }
+        _ = wait_for_signal() => tracing::warn!("requests were cut by a second signal"),
+    }
+    Ok(())
+}
+
+async fn drained(control: &Control, connections: &TaskTracker) {
+    connections.wait().await;
+    // Guests may go on after their response was sent.
+    while control.deployments.list().iter().any(|deployment| deployment.counts().ongoing > 0) {
+        tokio::time::sleep(DRAIN_POLL).await;
+    }
+}
+
+fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address).with_context(|| format!("listen on {address}"))?;
+    socket.listen(BACKLOG).with_context(|| format!("listen on {address}"))
+}
+
+/// Scripts wait for these lines.
+fn announce((data_plane, admin_api): (SocketAddr, SocketAddr)) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "data plane  http://{data_plane}")?;
+    writeln!(out, "admin API   http://{admin_api}")?;
+    writeln!(out, "ready")?;
+    out.flush()
+}
+
+async fn wait_for_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        interrupt = tokio::signal::ctrl_c() => interrupt.context("listen for Ctrl-C")?,
+    }
+    Ok(())
+}
+
+fn init_logging(format: LogFormat) {
+    let filter = EnvFilter::try_from_env("SAMOVAR_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("warn,samovar=info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}

@@ -1,0 +1,406 @@
+//! Deployments, their revisions, and how requests find them.
+
+use crate::api;
+use crate::clock;
+use crate::logs::DeploymentLog;
+use crate::policy::Scaler;
+use crate::spec::{DeploymentName, DeploymentSpec, Digest, PolicyName, World};
+use crate::warm_pool::WarmPool;
+use crate::wasm::guest::GuestLimits;
+use arc_swap::{ArcSwap, Guard};
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use samovar_core::limits::PoolLimits;
+use samovar_core::pool::{Counts, Totals};
+use samovar_core::ring::Ring;
+use samovar_core::route::Routes;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Decisions kept per deployment.
+const DECISIONS_MAX: usize = 1000;
+
+/// What the data plane checks for each request of a revision.
+#[derive(Clone, Debug)]
+pub struct RequestLimits {
+    /// Bytes of a request's head.
+    pub headers_bytes: usize,
+    /// Bytes of a request's body.
+    pub body_bytes: u64,
+    /// Bytes of a response's head.
+    pub response_headers_bytes: usize,
+    /// Bytes of a response's body.
+    pub response_body_bytes: u64,
+    /// From dispatch to the response's head.
+    pub request_timeout: Duration,
+    /// The longest silence of a response's body.
+    pub stall_timeout: Duration,
+    /// The longest wait for a replica.
+    pub queue_timeout: Duration,
+}
+
+impl From<&DeploymentSpec> for RequestLimits {
+    fn from(spec: &DeploymentSpec) -> Self {
+        RequestLimits {
+            headers_bytes: size(spec.limits.request_headers),
+            body_bytes: spec.limits.request_body,
+            response_headers_bytes: size(spec.limits.response_headers),
+            response_body_bytes: spec.limits.response_body,
+            request_timeout: spec.limits.request_timeout,
+            stall_timeout: spec.limits.stall_timeout,
+            queue_timeout: spec.queue.timeout,
+        }
+    }
+}
+
+impl From<&DeploymentSpec> for PoolLimits {
+    fn from(spec: &DeploymentSpec) -> Self {
+        PoolLimits {
+            min: spec.replicas.min,
+            max: spec.replicas.max,
+            initial: spec.initial_replicas,
+            concurrency: spec.concurrency,
+            idle_ttl: spec.idle_ttl.limit(),
+            scaledown_ttl: spec.scaledown_ttl,
+            max_requests: Some(spec.max_requests).filter(|most| *most > 0),
+            max_age: spec.max_age.limit(),
+            drain_timeout: spec.drain_timeout,
+            queue_max: spec.queue.max,
+        }
+    }
+}
+
+impl From<&DeploymentSpec> for GuestLimits {
+    fn from(spec: &DeploymentSpec) -> Self {
+        GuestLimits {
+            memory_bytes: size(spec.limits.memory),
+            cpu_time: spec.limits.cpu_time,
+            response_headers_bytes: size(spec.limits.response_headers),
+            env: spec.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        }
+    }
+}
+
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// One immutable spec of a deployment, and its pool.
+pub struct Revision {
+    /// Counted from 1.
+    pub number: u64,
+    /// What was asked for.
+    pub spec: DeploymentSpec,
+    /// The handler's world.
+    pub world: World,
+    /// Its replicas.
+    pub pool: Arc<WarmPool>,
+    /// What is checked for each request.
+    pub request_limits: RequestLimits,
+}
+
+/// The policy that is live for a deployment.
+pub struct Scaling {
+    /// Its name when it was chosen.
+    pub policy: PolicyName,
+    /// Its settings.
+    pub config: serde_json::Map<String, serde_json::Value>,
+    /// Its state.
+    pub scaler: Arc<Scaler>,
+    /// Why the last tick had no answer.
+    pub last_error: Option<String>,
+}
+
+impl Scaling {
+    /// As in the admin API.
+    pub fn to_api(&self) -> api::PolicyRef {
+        let is_failing = self.last_error.is_some();
+        api::PolicyRef {
+            name: self.policy.clone(),
+            digest: self.digest(),
+            config: self.config.clone(),
+            state: if is_failing { api::PolicyState::Failing } else { api::PolicyState::Live },
+            last_error: self.last_error.clone(),
+        }
+    }
+
+    /// A spec with this policy in it.
+    pub fn in_spec(&self, spec: &DeploymentSpec) -> DeploymentSpec {
+        let mut spec = spec.clone();
+        spec.scaling.policy = self.policy.clone();
+        spec.scaling.config = self.config.clone();
+        spec
+    }
+
+    /// The policy's component.
+    pub fn digest(&self) -> Digest {
+        self.scaler.program().digest
+    }
+}
+
+/// Counts of what policies did for a deployment.
+#[derive(Debug, Default)]
+pub struct PolicyCounts {
+    /// Ticks that were answered.
+    pub decisions: AtomicU64,
+    /// Ticks that were not, because the policy failed or answered nonsense.
+    pub errors: AtomicU64,
+    /// Policies that went live.
+    pub swaps: AtomicU64,
+}
+
+/// A named service.
+pub struct Deployment {
+    /// Its name.
+    pub name: DeploymentName,
+    /// What its guests print. Outlives revisions.
+    pub log: Arc<DeploymentLog>,
+    /// The last observations, for new scalers.
+    pub ring: Arc<Mutex<Ring>>,
+    /// The live policy.
+    pub scaling: Mutex<Scaling>,
+    /// What policies did.
+    pub policy_counts: PolicyCounts,
+    /// Rung when the control loop should look at the pools before its next tick.
+    pub attention: Arc<Notify>,
+    /// When it was first deployed, in Unix milliseconds.
+    pub created_at_ms: u64,
+    live: ArcSwap<Revision>,
+    /// Revisions whose pools are still draining.
+    retired: Mutex<Vec<Arc<Revision>>>,
+    /// Totals of pools that are gone.
+    past: Mutex<Totals>,
+    decisions: Mutex<VecDeque<api::Decision>>,
+    timed_out: AtomicU64,
+    is_deleted: AtomicBool,
+}
+
+impl Deployment {
+    /// A deployment whose first revision is live.
+    pub fn new(
+        name: DeploymentName,
+        revision: Arc<Revision>,
+        scaling: Scaling,
+        parts: Parts,
+        created_at_ms: u64,
+    ) -> Arc<Self> {
+        Arc::new(Deployment {
+            name,
+            log: parts.log,
+            ring: parts.ring,
+            scaling: Mutex::new(scaling),
+            policy_counts: PolicyCounts::default(),
+            attention: parts.attention,
+            created_at_ms,
+            live: ArcSwap::new(revision),
+            retired: Mutex::default(),
+            past: Mutex::default(),
+            decisions: Mutex::default(),
+            timed_out: AtomicU64::new(0),
+            is_deleted: AtomicBool::new(false),
+        })
+    }
+
+    /// The revision that takes requests.
+    pub fn live(&self) -> Arc<Revision> {
+        self.live.load_full()
+    }
+
+    /// Makes `revision` the one that takes requests. The one before finishes what it has.
+    pub fn switch(&self, revision: Arc<Revision>) {
+        let before = self.live.swap(revision);
+        self.retired.lock().push(Arc::clone(&before));
+        before.pool.close(clock::now());
+        self.attention.notify_one();
+    }
+
+    /// Takes no more requests.
+    pub fn delete(&self) {
+        self.is_deleted.store(true, Ordering::Release);
+        self.live().pool.close(clock::now());
+        self.attention.notify_one();
+    }
+
+    /// Whether it was deleted.
+    pub fn is_deleted(&self) -> bool {
+        self.is_deleted.load(Ordering::Acquire)
+    }
+
+    /// Brings draining revisions on. Answers when the next one wants to be looked at.
+    pub fn plan_retired(&self) -> Option<samovar_core::time::Timestamp> {
+        let now = clock::now();
+        let mut retired = self.retired.lock();
+        let mut wake = None;
+        retired.retain(|revision| {
+            let next = revision.pool.plan(now);
+            if revision.pool.is_finished() {
+                add(&mut self.past.lock(), &revision.pool.totals());
+                return false;
+            }
+            wake = [wake, next].into_iter().flatten().min();
+            true
+        });
+        wake
+    }
+
+    /// Whether a deleted deployment has nothing left to do.
+    pub fn is_finished(&self) -> bool {
+        self.is_deleted() && self.live().pool.is_finished() && self.retired.lock().is_empty()
+    }
+
+    /// A request left the queue because its time was over.
+    pub fn note_timed_out(&self) {
+        self.timed_out.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Adds to the decision log.
+    pub fn push_decision(&self, decision: api::Decision) {
+        let mut decisions = self.decisions.lock();
+        decisions.push_back(decision);
+        if decisions.len() > DECISIONS_MAX {
+            decisions.pop_front();
+        }
+    }
+
+    /// The last `limit` decisions, newest last.
+    pub fn decisions(&self, limit: usize) -> Vec<api::Decision> {
+        let decisions = self.decisions.lock();
+        decisions.iter().skip(decisions.len().saturating_sub(limit)).cloned().collect()
+    }
+
+    /// What is in the pools of all revisions now. The target is that of the live one.
+    pub fn counts(&self) -> Counts {
+        let mut counts = self.live().pool.counts();
+        for revision in self.retired.lock().iter() {
+            let old = revision.pool.counts();
+            counts.starting += old.starting;
+            // What still serves for an old revision is on its way out, whatever its pool says.
+            counts.draining += old.ready + old.draining;
+            counts.queued += old.queued;
+            counts.ongoing += old.ongoing;
+        }
+        counts
+    }
+
+    /// Counts since the server started, of all revisions.
+    pub fn totals(&self) -> api::Totals {
+        let mut sum = *self.past.lock();
+        for revision in self.retired.lock().iter() {
+            add(&mut sum, &revision.pool.totals());
+        }
+        add(&mut sum, &self.live().pool.totals());
+        api::Totals {
+            arrived: sum.arrived,
+            completed: sum.completed,
+            failed: sum.failed + sum.cancelled,
+            rejected: sum.rejected,
+            timed_out: self.timed_out.load(Ordering::Relaxed),
+            replicas_started: sum.replicas_started,
+            replicas_failed: sum.replicas_failed,
+        }
+    }
+
+    /// The live spec with the live policy in it, which a swap may have changed.
+    pub fn spec(&self) -> DeploymentSpec {
+        self.scaling.lock().in_spec(&self.live().spec)
+    }
+
+    /// As in the admin API.
+    pub fn to_api(&self) -> api::Deployment {
+        let live = self.live();
+        let counts = self.counts();
+        api::Deployment {
+            name: self.name.clone(),
+            revision: live.number,
+            component: live.spec.component,
+            world: live.world,
+            route: live.spec.route.clone(),
+            spec: serde_json::to_value(self.spec()).expect("a spec is JSON"),
+            replicas: api::Replicas {
+                starting: counts.starting,
+                ready: counts.ready,
+                draining: counts.draining,
+            },
+            target: counts.target,
+            queued: counts.queued.into(),
+            ongoing: counts.ongoing.into(),
+            policy: self.scaling.lock().to_api(),
+            last_start_error: live.pool.last_start_error(),
+            totals: self.totals(),
+            warnings: live.spec.warnings(),
+        }
+    }
+}
+
+fn add(sum: &mut Totals, more: &Totals) {
+    sum.arrived += more.arrived;
+    sum.completed += more.completed;
+    sum.failed += more.failed;
+    sum.cancelled += more.cancelled;
+    sum.rejected += more.rejected;
+    sum.replicas_started += more.replicas_started;
+    sum.replicas_failed += more.replicas_failed;
+}
+
+/// What a deployment keeps through all its revisions.
+#[derive(Clone, Default)]
+pub struct Parts {
+    /// Its log.
+    pub log: Arc<DeploymentLog>,
+    /// Its last observations.
+    pub ring: Arc<Mutex<Ring>>,
+    /// Wakes its control loop.
+    pub attention: Arc<Notify>,
+}
+
+/// All deployments, by name and by route.
+#[derive(Default)]
+pub struct Deployments {
+    by_name: DashMap<DeploymentName, Arc<Deployment>>,
+    routes: ArcSwap<Routes<Arc<Deployment>>>,
+}
+
+impl Deployments {
+    /// The routes of this moment.
+    pub fn routes(&self) -> Guard<Arc<Routes<Arc<Deployment>>>> {
+        self.routes.load()
+    }
+
+    /// One deployment.
+    pub fn get(&self, name: &DeploymentName) -> Option<Arc<Deployment>> {
+        self.by_name.get(name).map(|entry| Arc::clone(entry.value()))
+    }
+
+    /// All deployments, by name.
+    pub fn list(&self) -> Vec<Arc<Deployment>> {
+        let mut list: Vec<_> =
+            self.by_name.iter().map(|entry| Arc::clone(entry.value())).collect();
+        list.sort_by(|a, b| a.name.cmp(&b.name));
+        list
+    }
+
+    /// Adds deployments, then routes to all of them.
+    pub fn insert(&self, deployments: impl IntoIterator<Item = Arc<Deployment>>) {
+        for deployment in deployments {
+            self.by_name.insert(deployment.name.clone(), deployment);
+        }
+        self.reroute();
+    }
+
+    /// Takes one away.
+    pub fn remove(&self, name: &DeploymentName) {
+        self.by_name.remove(name);
+        self.reroute();
+    }
+
+    /// Makes the routes anew, after a deployment or its route changed.
+    pub fn reroute(&self) {
+        let routes = Routes::new(
+            self.list().into_iter().map(|deployment| (deployment.live().spec.route.clone(), deployment)),
+        );
+        self.routes.store(Arc::new(routes));
+    }
+}

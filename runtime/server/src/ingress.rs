@@ -1,0 +1,256 @@
+//! The data plane: HTTP in, handlers out.
+//!
+//! One task per connection. It finds the deployment, asks its pool for a replica, calls the replica
+//! and streams the answer, without handing the request to another task where the handler is called
+//! in place.
+
+mod answer;
+mod body;
+mod call;
+
+use crate::clock;
+use crate::deployment::{Deployment, Deployments, Revision};
+use crate::warm_pool::{Admission, Granted};
+use answer::{Failure, FailureCode};
+use body::{RequestBody, ResponseBody};
+use http::{HeaderMap, Request, Response, Uri, header};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use samovar_core::pool::Refusal;
+use samovar_core::time::Timestamp;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Bytes of one request's head that are read at most; a deployment may allow less.
+const HEAD_BYTES_MAX: usize = 256 << 10;
+/// Headers of one request.
+const HEADERS_MAX: usize = 200;
+/// How long a client may take to send a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Streams one HTTP/2 connection may have open.
+const STREAMS_MAX: u32 = 1000;
+/// Tries to find a pool that takes the request, while revisions change.
+const ADMISSIONS_MAX: u32 = 100;
+
+/// Everything a connection needs.
+pub struct Ingress {
+    deployments: Arc<Deployments>,
+    http: auto::Builder<TokioExecutor>,
+}
+
+impl Ingress {
+    /// A data plane that serves `deployments`.
+    pub fn new(deployments: Arc<Deployments>) -> Arc<Self> {
+        let mut http = auto::Builder::new(TokioExecutor::new());
+        http.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .max_headers(HEADERS_MAX)
+            .pipeline_flush(true);
+        http.http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS_MAX)
+            .max_header_list_size(HEAD_BYTES_MAX as u32);
+        Arc::new(Ingress { deployments, http })
+    }
+
+    /// Accepts connections until `stop`, then lets those that are open finish their requests.
+    /// `connections` tells when the last one has ended.
+    pub async fn run(
+        self: Arc<Self>,
+        listener: TcpListener,
+        stop: CancellationToken,
+        connections: TaskTracker,
+    ) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stop.cancelled() => return,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let connection = Arc::clone(&self).connection(stream, stop.clone());
+                    connections.spawn(connection);
+                }
+                Err(error) => {
+                    // Out of file descriptors, most likely: those of ended connections come back.
+                    tracing::warn!("cannot accept a connection: {error}");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    async fn connection(self: Arc<Self>, stream: TcpStream, stop: CancellationToken) {
+        _ = stream.set_nodelay(true);
+        let ingress = Arc::clone(&self);
+        let service = hyper::service::service_fn(move |request| {
+            let ingress = Arc::clone(&ingress);
+            async move { Ok::<_, Infallible>(ingress.respond(request).await) }
+        });
+        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!("connection ended: {error}");
+        }
+    }
+
+    async fn respond(&self, request: Request<Incoming>) -> Response<ResponseBody> {
+        match self.serve(request).await {
+            Ok(response) => response,
+            Err(failure) => failure.into_response(),
+        }
+    }
+
+    async fn serve(&self, request: Request<Incoming>) -> Result<Response<ResponseBody>, Failure> {
+        let routes = self.deployments.routes();
+        let path = request.uri().path();
+        let Some((deployment, prefix)) = routes.find(path) else {
+            let message = format!("no deployment is routed at {path}");
+            return Err(Failure::new(FailureCode::NoDeployment, message));
+        };
+        let deployment = Arc::clone(deployment);
+        drop(routes);
+        let arrived = clock::now();
+        let (revision, granted) = admit(&deployment, &request, arrived).await?;
+        let limits = &revision.request_limits;
+        let (request, overflow) = prepare(request, prefix, limits.body_bytes);
+        let context = call::Context { revision: &revision, arrived, overflow };
+        call::run(context, granted, request).await
+    }
+}
+
+/// Checks what can be checked without a replica, then gets one, waiting in the queue if need be.
+async fn admit(
+    deployment: &Deployment,
+    request: &Request<Incoming>,
+    arrived: Timestamp,
+) -> Result<(Arc<Revision>, Granted), Failure> {
+    for _ in 0..ADMISSIONS_MAX {
+        let revision = deployment.live();
+        check_limits(&revision, request)?;
+        match revision.pool.arrive(arrived) {
+            Admission::Granted(granted) => return Ok((revision, granted)),
+            Admission::Waiting(waiting) => {
+                let longest = revision.request_limits.queue_timeout;
+                return match waiting.wait(longest).await {
+                    Some(Ok(granted)) => Ok((revision, granted)),
+                    Some(Err(refusal)) => Err(refused(deployment, &revision, refusal)),
+                    None => {
+                        deployment.note_timed_out();
+                        let message = format!("no replica was free within {longest:?}");
+                        Err(Failure::new(FailureCode::QueueTimeout, message))
+                    }
+                };
+            }
+            // A newer revision is live, or will be in a moment.
+            Admission::Refused(Refusal::Closed) if !deployment.is_deleted() => {
+                tokio::task::yield_now().await;
+            }
+            Admission::Refused(refusal) => return Err(refused(deployment, &revision, refusal)),
+        }
+    }
+    Err(Failure::new(FailureCode::ShuttingDown, "the deployment is being replaced"))
+}
+
+fn refused(deployment: &Deployment, revision: &Revision, refusal: Refusal) -> Failure {
+    match refusal {
+        Refusal::QueueFull => {
+            let message = format!("{} requests wait already", revision.pool.limits().queue_max);
+            Failure::new(FailureCode::QueueFull, message).retry_after(Duration::from_secs(1))
+        }
+        Refusal::StartFailing { retry_at } => {
+            let reason = revision.pool.last_start_error().unwrap_or_default();
+            let message = format!("replicas of `{}` do not start: {reason}", deployment.name);
+            Failure::new(FailureCode::StartFailed, message).retry_after(retry_at.since(clock::now()))
+        }
+        Refusal::Closed => Failure::new(FailureCode::ShuttingDown, "the deployment is going away"),
+    }
+}
+
+fn check_limits(revision: &Revision, request: &Request<Incoming>) -> Result<(), Failure> {
+    let limits = &revision.request_limits;
+    let bytes = header_bytes(request.headers()) + request.uri().path().len();
+    if bytes > limits.headers_bytes {
+        let message = format!("request headers have {bytes} bytes, allowed are {}", limits.headers_bytes);
+        return Err(Failure::new(FailureCode::RequestHeaders, message));
+    }
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if let Some(length) = length.filter(|length| *length > limits.body_bytes) {
+        let message = format!("request body has {length} bytes, allowed are {}", limits.body_bytes);
+        return Err(Failure::new(FailureCode::RequestBody, message));
+    }
+    Ok(())
+}
+
+/// Bytes of all header names and values.
+fn header_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+}
+
+/// The request as the handler sees it: without the route's prefix, its body bounded.
+fn prepare(
+    request: Request<Incoming>,
+    prefix: usize,
+    body_bytes_max: u64,
+) -> (Request<wasmtime_wasi_http::WasiBody>, body::Overflow) {
+    let (mut parts, body) = request.into_parts();
+    parts.uri = handler_uri(parts.uri, prefix, &parts.headers);
+    let (body, overflow) = RequestBody::boxed(body, body_bytes_max);
+    (Request::from_parts(parts, body), overflow)
+}
+
+/// Takes `prefix` bytes off the path and fills in what WASI wants to know: scheme and authority.
+fn handler_uri(uri: Uri, prefix: usize, headers: &HeaderMap) -> Uri {
+    let mut parts = uri.into_parts();
+    if let Some(path) = parts.path_and_query.take().filter(|_| prefix > 0) {
+        let rest = &path.as_str()[prefix..];
+        let rest = if rest.starts_with('/') { rest.parse() } else { format!("/{rest}").parse() };
+        parts.path_and_query = Some(rest.unwrap_or(path));
+    }
+    parts.scheme.get_or_insert(http::uri::Scheme::HTTP);
+    if parts.authority.is_none() {
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()?.parse().ok());
+        parts.authority = host.or_else(|| Some(http::uri::Authority::from_static("localhost")));
+    }
+    if parts.path_and_query.is_none() {
+        parts.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
+    }
+    Uri::from_parts(parts).expect("scheme, authority and path are all there")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(uri: &str, prefix: usize, expected: &str) {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, "example.org:81".parse().unwrap());
+        let uri = handler_uri(uri.parse().unwrap(), prefix, &headers);
+        assert_eq!(uri.to_string(), expected);
+    }
+
+    #[test]
+    fn the_prefix_is_taken_off_the_path() {
+        check("/hello/a/b?c=d", 6, "http://example.org:81/a/b?c=d");
+        check("/hello", 6, "http://example.org:81/");
+        check("/hello?x", 6, "http://example.org:81/?x");
+        check("/a", 0, "http://example.org:81/a");
+        check("http://other.example/hello/x", 6, "http://other.example/x");
+    }
+}

@@ -1,0 +1,264 @@
+//! Compiled code: from an uploaded artifact to something that can be started.
+//!
+//! Code is compiled once, at upload, and kept on disk under the component's digest and everything
+//! the code depends on. It is loaded when a replica first needs it. Code that is damaged or was made
+//! by another version is compiled again from the artifact.
+
+use crate::api::{ApiError, ErrorCode};
+use crate::policy::{PolicyHost, Program};
+use crate::spec::{Digest, World};
+use crate::store::{Store, StoreError};
+use crate::warm_pool::CodeSource;
+use crate::wasm::compile::{CompileLimits, Compilers};
+use crate::wasm::component::{self, HandlerCode};
+use crate::wasm::engine;
+use crate::wasm::guest::Guest;
+use crate::wasm::inspect::Kind;
+use anyhow::Context as _;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use tokio::sync::{Mutex, OnceCell};
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+/// A policy that is part of the binary.
+pub struct Builtin {
+    /// Its name.
+    pub name: &'static str,
+    /// Its component.
+    pub wasm: &'static [u8],
+}
+
+/// The policies inside.
+pub const BUILTINS: &[Builtin] = &[Builtin {
+    name: "lightning",
+    wasm: include_bytes!(concat!(env!("OUT_DIR"), "/lightning.wasm")),
+}];
+
+/// Loads and keeps code.
+pub struct Library {
+    store: Arc<Store>,
+    compilers: Compilers,
+    handlers: Engine,
+    linker: Linker<Guest>,
+    policies: PolicyHost,
+    builtins: BTreeMap<Digest, &'static Builtin>,
+    compilations: AtomicU64,
+    loaded: parking_lot::Mutex<BTreeMap<Digest, Weak<LazyCode>>>,
+    programs: Mutex<BTreeMap<Digest, Weak<Program>>>,
+}
+
+impl Library {
+    /// A library over `store`, with room for `slots` instances.
+    ///
+    /// # Errors
+    ///
+    /// When wasmtime cannot run on this machine.
+    pub fn new(store: Arc<Store>, limits: CompileLimits, slots: u32) -> anyhow::Result<Arc<Self>> {
+        let handlers = engine::handlers(slots).context("set up the engine for handlers")?;
+        engine::start_ticker(&handlers).context("start the epoch thread")?;
+        let policies = engine::policies().context("set up the engine for policies")?;
+        Ok(Arc::new(Library {
+            store,
+            compilers: Compilers::new(limits).context("find the running program")?,
+            linker: component::handler_linker(&handlers)?,
+            policies: PolicyHost::new(policies)?,
+            handlers,
+            builtins: BUILTINS.iter().map(|builtin| (Digest::of(builtin.wasm), builtin)).collect(),
+            compilations: AtomicU64::new(0),
+            loaded: parking_lot::Mutex::default(),
+            programs: Mutex::default(),
+        }))
+    }
+
+    /// The engine of handlers, for its metrics.
+    pub fn handler_engine(&self) -> &Engine {
+        &self.handlers
+    }
+
+    /// How often the compiler ran since the server started.
+    pub fn compilations(&self) -> u64 {
+        self.compilations.load(Ordering::Relaxed)
+    }
+
+    /// A built-in policy's component.
+    pub fn builtin(&self, name: &str) -> Option<(Digest, &'static Builtin)> {
+        let found = self.builtins.iter().find(|(_, builtin)| builtin.name == name);
+        found.map(|(digest, builtin)| (*digest, *builtin))
+    }
+
+    /// Compiles a component that is not stored yet, and checks that it links and starts to run.
+    ///
+    /// # Errors
+    ///
+    /// Everything that can be wrong with it.
+    pub async fn admit(&self, digest: Digest, world: World, wasm: &Path) -> Result<(), ApiError> {
+        let kind = Kind::from(world);
+        let code = match self.stored_code(digest, kind).await? {
+            Some(code) => code,
+            None => self.compile(digest, kind, wasm).await?,
+        };
+        match kind {
+            Kind::Handler => drop(self.link(code, world).await?),
+            Kind::Policy => drop(self.start_program(digest, code).await?),
+        }
+        Ok(())
+    }
+
+    /// A handler's code, loaded when it is first needed. The same for all that use it.
+    pub fn handler(self: &Arc<Self>, digest: Digest, world: World) -> Arc<LazyCode> {
+        let mut loaded = self.loaded.lock();
+        if let Some(code) = loaded.get(&digest).and_then(Weak::upgrade) {
+            return code;
+        }
+        loaded.retain(|_, code| code.strong_count() > 0);
+        let library = Arc::clone(self);
+        let code = Arc::new(LazyCode { library, digest, world, cell: OnceCell::new() });
+        loaded.insert(digest, Arc::downgrade(&code));
+        code
+    }
+
+    /// A running policy. The same for all that use it.
+    ///
+    /// # Errors
+    ///
+    /// When its artifact is damaged, or it cannot be started.
+    pub async fn program(&self, digest: Digest) -> Result<Arc<Program>, ApiError> {
+        let mut programs = self.programs.lock().await;
+        if let Some(program) = programs.get(&digest).and_then(Weak::upgrade) {
+            return Ok(program);
+        }
+        programs.retain(|_, program| program.strong_count() > 0);
+        let code = self.code(digest, Kind::Policy).await?;
+        let program = self.start_program(digest, code).await?;
+        programs.insert(digest, Arc::downgrade(&program));
+        Ok(program)
+    }
+
+    /// The file with the code of a known component; compiled if it is not there.
+    async fn code(&self, digest: Digest, kind: Kind) -> Result<PathBuf, ApiError> {
+        if let Some(code) = self.stored_code(digest, kind).await? {
+            return Ok(code);
+        }
+        let wasm = match self.builtins.get(&digest) {
+            Some(builtin) => builtin.wasm.to_vec(),
+            None => {
+                let store = Arc::clone(&self.store);
+                blocking(move || store.read_component(&digest)).await??
+            }
+        };
+        // The compiler reads a copy that was checked, not the artifact itself.
+        let copy = self.store.begin_code(&format!("{}-source", digest.hex()));
+        let written = copy.clone();
+        blocking(move || std::fs::write(written, wasm)).await?.map_err(|error| {
+            ApiError::new(ErrorCode::StorageFailed, format!("copy component {digest}: {error}"))
+        })?;
+        let compiled = self.compile(digest, kind, &copy).await;
+        _ = std::fs::remove_file(&copy);
+        compiled
+    }
+
+    async fn stored_code(&self, digest: Digest, kind: Kind) -> Result<Option<PathBuf>, ApiError> {
+        let store = Arc::clone(&self.store);
+        let key = self.code_key(digest, kind);
+        Ok(blocking(move || store.load_code(&key)).await??)
+    }
+
+    async fn compile(&self, digest: Digest, kind: Kind, wasm: &Path) -> Result<PathBuf, ApiError> {
+        let key = self.code_key(digest, kind);
+        let written = self.store.begin_code(&key);
+        self.compilations.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = self.compilers.compile(kind, wasm, &written).await {
+            _ = std::fs::remove_file(&written);
+            return Err(error);
+        }
+        let store = Arc::clone(&self.store);
+        Ok(blocking(move || store.commit_code(&key, &written)).await??)
+    }
+
+    fn code_key(&self, digest: Digest, kind: Kind) -> String {
+        let engine = match kind {
+            Kind::Handler => &self.handlers,
+            Kind::Policy => self.policies.engine(),
+        };
+        format!("{}-{}-{}", digest.hex(), kind.as_str(), engine::code_fingerprint(engine))
+    }
+
+    async fn link(&self, code: PathBuf, world: World) -> Result<HandlerCode, ApiError> {
+        let engine = self.handlers.clone();
+        let component = blocking(move || {
+            let component = component::load(&engine, &code)?;
+            // Now, not in the first request's way.
+            _ = component.initialize_copy_on_write_image();
+            Ok::<_, ApiError>(component)
+        });
+        component::link_handler(&self.linker, &component.await??, world)
+    }
+
+    async fn start_program(&self, digest: Digest, code: PathBuf) -> Result<Arc<Program>, ApiError> {
+        let engine = self.policies.engine().clone();
+        let component = blocking(move || component::load(&engine, &code)).await??;
+        // Its first call is bounded by fuel.
+        tokio::task::block_in_place(|| self.policies.start(digest, &component))
+    }
+}
+
+/// Runs what waits for the disk where it holds up nobody.
+async fn blocking<R: Send + 'static>(
+    work: impl FnOnce() -> R + Send + 'static,
+) -> Result<R, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        ApiError::new(ErrorCode::StorageFailed, format!("the store's thread failed: {error}"))
+    })
+}
+
+/// A handler's code, loaded when it is first needed.
+pub struct LazyCode {
+    library: Arc<Library>,
+    digest: Digest,
+    world: World,
+    cell: OnceCell<Arc<HandlerCode>>,
+}
+
+impl LazyCode {
+    /// The code.
+    ///
+    /// # Errors
+    ///
+    /// When the artifact is damaged or does not link any more. The next call tries again.
+    pub async fn get(&self) -> Result<Arc<HandlerCode>, ApiError> {
+        let load = async || {
+            let code = self.library.code(self.digest, Kind::Handler).await?;
+            Ok(Arc::new(self.library.link(code, self.world).await?))
+        };
+        self.cell.get_or_try_init(load).await.map(Arc::clone)
+    }
+}
+
+impl CodeSource for LazyCode {
+    fn code(
+        &self,
+    ) -> Pin<Box<dyn Future<Output = Result<Arc<HandlerCode>, String>> + Send + '_>> {
+        Box::pin(async { self.get().await.map_err(|error| error.message) })
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> ApiError {
+        let code = match &error {
+            StoreError::Full { .. } => ErrorCode::StorageFull,
+            StoreError::TooLarge { .. } => ErrorCode::ComponentTooLarge,
+            StoreError::NotFound { .. } => ErrorCode::NotFound,
+            StoreError::InUse { .. } => ErrorCode::ComponentInUse,
+            StoreError::Locked { .. }
+            | StoreError::Unreadable { .. }
+            | StoreError::Corrupt { .. }
+            | StoreError::Io { .. }
+            | StoreError::Database { .. } => ErrorCode::StorageFailed,
+        };
+        ApiError::new(code, format!("{:#}", anyhow::Error::from(error)))
+    }
+}

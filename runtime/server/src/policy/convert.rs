@@ -1,0 +1,103 @@
+//! Between the core's types and those of the WIT.
+
+use super::bindings::exports::samovar::policy::scaling as wit;
+use samovar_core::observation::Observation;
+use samovar_core::replica::{ReplicaId, ReplicaView, State};
+use samovar_core::target::Wish;
+use std::time::Duration;
+
+/// Bytes kept of a reason.
+const REASON_BYTES_MAX: usize = 200;
+
+/// What a policy answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// How many replicas.
+    pub wish: Wish,
+    /// Which to remove first.
+    pub remove_first: Vec<ReplicaId>,
+    /// When to ask again.
+    pub next_tick: Option<Duration>,
+    /// Why.
+    pub reason: String,
+}
+
+impl From<wit::Decision> for Answer {
+    fn from(decision: wit::Decision) -> Answer {
+        let mut reason = decision.reason;
+        if reason.len() > REASON_BYTES_MAX {
+            reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+        }
+        Answer {
+            wish: match decision.wish {
+                wit::Wish::Hold => Wish::Hold,
+                wit::Wish::Replicas(wanted) => Wish::Replicas(wanted),
+            },
+            remove_first: decision.remove_first.into_iter().map(ReplicaId).collect(),
+            next_tick: decision.next_tick_ms.map(Duration::from_millis),
+            reason,
+        }
+    }
+}
+
+/// An observation as a policy sees it.
+pub fn observation(seen: &Observation) -> wit::Observation {
+    wit::Observation {
+        now_ms: seen.now.as_millis(),
+        since_ms: millis(seen.since),
+        limits: wit::Limits {
+            min: seen.min,
+            max: seen.max,
+            concurrency: seen.concurrency,
+            queue_max: seen.queue_max,
+        },
+        starting: seen.starting,
+        ready: seen.ready,
+        draining: seen.draining,
+        target: seen.target,
+        queued: seen.queued,
+        ongoing: seen.ongoing,
+        queued_average: seen.queued_average,
+        ongoing_average: seen.ongoing_average,
+        arrived: seen.arrived,
+        completed: seen.completed,
+        failed: seen.failed,
+        rejected: seen.rejected,
+        oldest_wait_ms: seen.oldest_wait.map(millis),
+        latency: seen.latency.map(|latency| wit::Latency {
+            p50_ms: latency.p50_ms,
+            p90_ms: latency.p90_ms,
+            p99_ms: latency.p99_ms,
+        }),
+        last_used_ms: seen.last_used.map(|used| used.as_millis()),
+        created_ms: seen.created.as_millis(),
+        work: None,
+        custom: seen
+            .custom
+            .iter()
+            .map(|(name, value)| wit::Sample { name: name.clone(), value: *value })
+            .collect(),
+        replicas: seen.replicas.iter().map(replica).collect(),
+    }
+}
+
+fn replica(view: &ReplicaView) -> wit::Replica {
+    wit::Replica {
+        id: view.id.0,
+        kind: wit::ReplicaKind::Wasm,
+        state: match view.state {
+            State::Starting => wit::ReplicaState::Starting,
+            State::Ready => wit::ReplicaState::Ready,
+            State::Draining { .. } => wit::ReplicaState::Draining,
+        },
+        ongoing: view.ongoing,
+        idle_ms: view.idle.map(millis),
+        age_ms: millis(view.age),
+        load: None,
+        max_perf: None,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,156 @@
+//! What stands behind a policy: nothing that could make it decide differently twice.
+//!
+//! A Rust guest with `std` imports a part of `wasi:cli`. It is linked, but there are no arguments,
+//! no environment, no files and no sockets; the clocks stand still, random numbers have a fixed
+//! seed, and waiting is a trap. What a policy prints to standard error is kept for the message when
+//! it panics.
+
+use std::time::Duration;
+use wasmtime::component::{Linker, Resource, ResourceTable};
+use wasmtime::{Engine, ResourceLimiter, Store};
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::random::Deterministic;
+use wasmtime_wasi::{
+    HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView,
+};
+
+/// Instructions one call may take, roughly: a tenth of a second of work. A call of the built-in
+/// policies takes some ten thousand.
+pub const FUEL_PER_CALL: u64 = 100_000_000;
+/// Linear memory of one policy, shared by all its scalers, each of which takes about a kilobyte.
+const MEMORY_BYTES_MAX: usize = 64 << 20;
+const TABLE_ELEMENTS_MAX: usize = 20_000;
+const RESOURCES_MAX: usize = 10_000;
+/// Scalers of one instance.
+const HANDLES_MAX: usize = 100_000;
+const HOSTCALL_BYTES_MAX: usize = 8 << 20;
+/// Bytes kept of what it prints.
+const OUTPUT_BYTES_MAX: usize = 4 << 10;
+
+/// The data of a policy's store.
+pub struct Sandbox {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    stderr: MemoryOutputPipe,
+    limit: Limit,
+}
+
+impl Sandbox {
+    /// A store for one policy instance.
+    pub fn store(engine: &Engine) -> Store<Sandbox> {
+        let stderr = MemoryOutputPipe::new(OUTPUT_BYTES_MAX);
+        let seed = || Deterministic::new(b"samovar".to_vec());
+        let wasi = WasiCtxBuilder::new()
+            .stderr(stderr.clone())
+            .secure_random(seed())
+            .insecure_random(seed())
+            .insecure_random_seed(0)
+            .wall_clock(StoppedClock)
+            .monotonic_clock(StoppedClock)
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES_MAX);
+        let mut store = Store::new(engine, Sandbox { wasi, table, stderr, limit: Limit::default() });
+        store.limiter(|sandbox| &mut sandbox.limit);
+        store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
+        store.set_max_component_handles(HANDLES_MAX);
+        store
+    }
+
+    /// What the policy printed to standard error so far.
+    pub fn printed(&self) -> String {
+        String::from_utf8_lossy(&self.stderr.contents()).trim().to_owned()
+    }
+}
+
+impl WasiView for Sandbox {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// What policies are linked to.
+///
+/// # Errors
+///
+/// When two interfaces have the same name, which would be a mistake of ours.
+pub fn linker(engine: &Engine) -> anyhow::Result<Linker<Sandbox>> {
+    use wasmtime_wasi::p2::DynPollable;
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
+    // A policy that waits would hold up its thread without using fuel.
+    linker.allow_shadowing(true);
+    let mut poll = linker.instance("wasi:io/poll@0.2.12")?;
+    poll.func_wrap("[method]pollable.block", |_, (_,): (Resource<DynPollable>,)| {
+        Err::<(), _>(waiting())
+    })?;
+    poll.func_wrap("poll", |_, (_,): (Vec<Resource<DynPollable>>,)| {
+        Err::<(Vec<u32>,), _>(waiting())
+    })?;
+    Ok(linker)
+}
+
+fn waiting() -> wasmtime::Error {
+    wasmtime::format_err!("a policy must not wait")
+}
+
+struct StoppedClock;
+
+impl HostWallClock for StoppedClock {
+    fn resolution(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+impl HostMonotonicClock for StoppedClock {
+    fn resolution(&self) -> u64 {
+        1_000_000
+    }
+
+    fn now(&self) -> u64 {
+        0
+    }
+}
+
+#[derive(Default)]
+struct Limit {
+    memory_bytes: usize,
+    table_elements: usize,
+}
+
+impl ResourceLimiter for Limit {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let bytes = self.memory_bytes.saturating_add(desired - current);
+        let fits = bytes <= MEMORY_BYTES_MAX;
+        if fits {
+            self.memory_bytes = bytes;
+        }
+        Ok(fits)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let elements = self.table_elements.saturating_add(desired - current);
+        let fits = elements <= TABLE_ELEMENTS_MAX;
+        if fits {
+            self.table_elements = elements;
+        }
+        Ok(fits)
+    }
+}

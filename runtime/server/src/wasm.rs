@@ -1,0 +1,8 @@
+//! WebAssembly handlers: engines, compilation, instances.
+
+pub mod compile;
+pub mod component;
+pub mod engine;
+pub mod guest;
+pub mod inspect;
+pub mod replica;

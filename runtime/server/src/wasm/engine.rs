@@ -1,0 +1,147 @@
+//! The two engines: one for handlers, one for policies.
+//!
+//! Handlers are interrupted by epochs, which cost little and give fairness between busy guests.
+//! Policies run on fuel, which is deterministic: the same inputs always stop at the same place.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+use wasmtime::{Config, Engine, ModuleVersionStrategy, PoolingAllocationConfig, Strategy};
+
+/// The wasmtime this binary was built with. Precompiled code is never shared between versions: a
+/// later one may fix a miscompilation, and wasmtime itself only compares major versions.
+pub const WASMTIME_VERSION: &str = env!("SAMOVAR_WASMTIME_VERSION");
+
+/// How often a running handler is interrupted to let others run and to look at its budget.
+pub const EPOCH: Duration = Duration::from_millis(5);
+
+/// Tables of Python and JavaScript guests hold tens of thousands of functions.
+const TABLE_ELEMENTS_MAX: usize = 100_000;
+/// A component is several core instances: its modules, adapters and shims.
+const CORE_INSTANCES_PER_SLOT: u32 = 4;
+/// Linear memories of one component; most have one, those with an adapter two.
+const MEMORIES_PER_SLOT: u32 = 2;
+/// Tables of one component.
+const TABLES_PER_SLOT: u32 = 3;
+/// Calls of one instance that may be suspended at once, each on a stack of its own, on average.
+const STACKS_PER_SLOT: u32 = 4;
+/// A Python component has a data section of 12 MB, which should be mapped and not copied.
+const DENSE_IMAGE_MAX: u64 = 64 << 20;
+
+/// The configuration for code of handlers. Code compiled under it runs in [`handlers`]' engine,
+/// whatever its allocator.
+fn handler_config() -> anyhow::Result<Config> {
+    let mut config = common_config("handler")?;
+    config.epoch_interruption(true);
+    Ok(config)
+}
+
+/// The configuration for policies: deterministic, and stopped by fuel.
+fn policy_config() -> anyhow::Result<Config> {
+    let mut config = common_config("policy")?;
+    config.consume_fuel(true);
+    config.cranelift_nan_canonicalization(true);
+    config.relaxed_simd_deterministic(true);
+    config.concurrency_support(false);
+    Ok(config)
+}
+
+fn common_config(purpose: &str) -> anyhow::Result<Config> {
+    let mut config = Config::new();
+    config.strategy(Strategy::Cranelift);
+    config.wasm_backtrace_max_frames(NonZeroUsize::new(20));
+    config.memory_init_cow(true);
+    config.memory_guaranteed_dense_image_size(DENSE_IMAGE_MAX);
+    let version = format!("{WASMTIME_VERSION}-{purpose}");
+    config.module_version(ModuleVersionStrategy::Custom(version))?;
+    Ok(config)
+}
+
+/// An engine that only compiles. It reserves no address space.
+pub fn compiler(kind: crate::wasm::inspect::Kind) -> anyhow::Result<Engine> {
+    let config = match kind {
+        crate::wasm::inspect::Kind::Handler => handler_config()?,
+        crate::wasm::inspect::Kind::Policy => policy_config()?,
+    };
+    Ok(Engine::new(&config)?)
+}
+
+/// The engine handlers run in, with room for `slots` instances. Falls back to allocation on demand
+/// where the address space is too small for the pool.
+///
+/// # Errors
+///
+/// When wasmtime refuses the configuration on this machine.
+pub fn handlers(slots: u32) -> anyhow::Result<Engine> {
+    let mut config = handler_config()?;
+    config.allocation_strategy(pooling(slots));
+    match Engine::new(&config) {
+        Ok(engine) => Ok(engine),
+        Err(error) => {
+            tracing::warn!("no pooling allocator, instances start slower: {error:#}");
+            Ok(Engine::new(&handler_config()?)?)
+        }
+    }
+}
+
+/// The engine policies run in.
+///
+/// # Errors
+///
+/// When wasmtime refuses the configuration on this machine.
+pub fn policies() -> anyhow::Result<Engine> {
+    Ok(Engine::new(&policy_config()?)?)
+}
+
+fn pooling(slots: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots);
+    pool.total_core_instances(slots.saturating_mul(CORE_INSTANCES_PER_SLOT));
+    pool.total_memories(slots.saturating_mul(MEMORIES_PER_SLOT));
+    pool.total_tables(slots.saturating_mul(TABLES_PER_SLOT));
+    pool.total_stacks(slots.saturating_mul(STACKS_PER_SLOT));
+    pool.total_gc_heaps(slots);
+    pool.table_elements(TABLE_ELEMENTS_MAX);
+    pool.max_tables_per_module(20);
+    pool.max_memories_per_module(4);
+    pool.max_core_instance_size(8 << 20);
+    pool.max_component_instance_size(8 << 20);
+    pool
+}
+
+/// Advances the epoch of `engine` until it is dropped. One thread for all instances.
+///
+/// # Errors
+///
+/// When the thread cannot be started.
+#[expect(clippy::disallowed_methods, reason = "a thread of its own that does nothing but tick")]
+pub fn start_ticker(engine: &Engine) -> std::io::Result<()> {
+    let weak = engine.weak();
+    std::thread::Builder::new().name("epoch".into()).spawn(move || {
+        while let Some(engine) = weak.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(EPOCH);
+        }
+    })?;
+    Ok(())
+}
+
+/// Everything precompiled code depends on: wasmtime's full version, its settings and the machine.
+pub fn code_fingerprint(engine: &Engine) -> String {
+    use sha2::Digest as _;
+    use std::hash::{Hash as _, Hasher};
+
+    struct Sha(sha2::Sha256);
+    impl Hasher for Sha {
+        fn finish(&self) -> u64 {
+            0 // Not used: the whole digest is.
+        }
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+    }
+    let mut hasher = Sha(sha2::Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    let digest = hex::encode(hasher.0.finalize());
+    format!("{WASMTIME_VERSION}-{}-{}", std::env::consts::ARCH, &digest[..16])
+}
