@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long anything may take before a test gives up. Generous on purpose: tests share two cores,
-/// and a passing test never waits this long.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+/// How long anything may take before a test gives up. Generous on purpose: tests share two cores
+/// with compilers of large guests, and a passing test never waits this long.
+pub const DEADLINE: Duration = Duration::from_secs(120);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 

@@ -1,4 +1,13 @@
 //! System tests: what the `samovar` binary promises, checked from outside.
+//!
+//! They need `target/release/samovar` and the guests in `target/components`; `cargo xtask test`
+//! builds both first. Each test has a server and a data folder of its own, so they run side by side;
+//! most of their time they wait, so more threads than cores are faster:
+//!
+//! ```text
+//! cargo test --release -p samovar-tests --test system -- --test-threads 6 pool::
+//! SAMOVAR_TEST_SEED=7 cargo test --release -p samovar-tests --test system -- crash::
+//! ```
 
 mod admin;
 mod cli;

@@ -1,8 +1,8 @@
 //! The warm pool: how many replicas there are, who serves, who waits, who is turned away.
 
+use samovar_tests::Samovar;
 use samovar_tests::load::at_once;
 use samovar_tests::status::{all_replicas, number, ready};
-use samovar_tests::{Samovar, eventually};
 use serde_json::json;
 
 use crate::support::{BEHAVE, BEHAVE_ASYNC, fixed, with};
@@ -54,24 +54,19 @@ async fn initial_replicas_come_with_the_deployment_and_with_every_activation() {
 async fn thousand_first_requests_start_no_more_than_the_maximum() {
     let samovar = Samovar::start().await;
     samovar.deploy("pool", BEHAVE, json!({"replicas": "0..4"})).await;
-    let requests = at_once(&samovar.http, "/pool/ok", 1000);
+    let requests = tokio::spawn(at_once(&samovar.http, "/pool/ok", 1000).answers());
     let mut most = 0;
-    let mut replies = Vec::new();
-    tokio::join!(async { replies = requests.answers().await }, async {
-        // Watch until all are served.
-        eventually("a thousand requests are completed", async || {
-            let status = samovar.status("pool").await;
-            most = most.max(all_replicas(&status));
-            (number(&status, "/totals/completed") >= 1000).then_some(())
-        })
-        .await;
-    });
+    while !requests.is_finished() {
+        most = most.max(all_replicas(&samovar.status("pool").await));
+    }
+    let replies = requests.await.expect("every request is answered");
     let bad: Vec<_> = replies.iter().filter(|reply| reply.status != 200).collect();
     assert!(bad.is_empty(), "{} failed: {:?}", bad.len(), bad.first());
     let status = samovar.status("pool").await;
     assert!(most <= 4, "saw {most} replicas");
     assert!((1..=4).contains(&number(&status, "/totals/replicas_started")), "{status}");
     assert_eq!(number(&status, "/totals/arrived"), 1000);
+    assert_eq!(number(&status, "/totals/completed"), 1000);
     assert_eq!(number(&status, "/totals/rejected"), 0);
 }
 

@@ -58,6 +58,7 @@ async fn worlds_are_recognised() {
 #[tokio::test]
 async fn unused_component_can_be_deleted_and_a_used_one_cannot() {
     let samovar = Samovar::start().await;
+    samovar.deploy_wasm("other", tiny_handler(201), json!({})).await;
     let before = stored(&samovar).await;
     let digest = samovar.upload(tiny_handler(200)).await;
     samovar.put_spec("user", &digest, json!({})).await.expect(201);
