@@ -121,6 +121,8 @@ async fn full_disk_fails_writes_and_serving_goes_on() {
 
     samovar.limit_file_size(Some(4096));
     samovar.admin.post("/v1/components", large.clone()).await.refused(507, "storage-full");
+    // This one would fit, but its compiled code does not.
+    samovar.admin.post("/v1/components", tiny_handler(205)).await.refused(507, "storage-full");
     samovar.put_spec("second", &digest, json!({})).await.refused(507, "storage-full");
     samovar
         .put_spec("hello", &digest, json!({"env": {"A": "1"}}))
