@@ -123,7 +123,7 @@ async fn component_over_the_limit_is_refused() {
     let wasm = padded(&tiny_handler(200), 100_000);
     let error =
         samovar.admin.post("/v1/components", wasm).await.refused(413, "component-too-large");
-    names(&error["message"], &["64"]);
+    names(&error["message"], &["65536"]);
     assert_eq!(stored(&samovar).await, before);
     samovar.upload(tiny_handler(200)).await;
 }
@@ -185,7 +185,7 @@ async fn handler_is_not_a_policy() {
     let before = stored(&samovar).await;
     let reply = samovar.admin.put("/v1/policies/wrong", tiny_handler(200)).await;
     let error = reply.refused(422, "not-a-policy");
-    names(&error["message"], &["samovar:policy/scaling"]);
+    names(&error["hint"], &["samovar:policy/scaling"]);
     samovar.admin.get("/v1/policies/wrong").await.refused(404, "not-found");
     assert_eq!(stored(&samovar).await, before);
 }
@@ -197,7 +197,8 @@ async fn bad_policy_uploads_are_refused_like_bad_handlers() {
     for (wasm, code) in [
         (b"no wasm at all".to_vec(), "not-wasm"),
         (core_module(), "core-module"),
-        (unknown_import(), "not-a-policy"),
+        (unknown_import(), "unknown-import"),
+        (wrong_world(), "wrong-world"),
     ] {
         samovar.admin.put("/v1/policies/bad", wasm).await.refused(422, code);
     }
