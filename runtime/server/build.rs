@@ -16,7 +16,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     for name in BUILTINS {
         let crate_dir = workspace.join("policies").join(name);
-        for watched in [crate_dir.as_path(), &workspace.join("guest-sdk/src"), &workspace.join("guest-sdk/wit")] {
+        for watched in [
+            crate_dir.as_path(),
+            &workspace.join("guest-sdk/src"),
+            &workspace.join("guest-sdk/wit"),
+        ] {
             println!("cargo::rerun-if-changed={}", watched.display());
         }
         let build = GuestBuild {
@@ -26,7 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             ..GuestBuild::new(&workspace)
         };
         let built = toolchain.build(&build)?;
-        let component = built.iter().find(|path| path.file_stem().is_some_and(|stem| stem == *name));
+        let component =
+            built.iter().find(|path| path.file_stem().is_some_and(|stem| stem == *name));
         let component = component.ok_or_else(|| format!("no component came out of `{name}`"))?;
         std::fs::copy(component, out.join(format!("{name}.wasm")))?;
     }

@@ -57,7 +57,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/deployments/{name}/decisions", get(decisions))
         .route("/deployments/{name}/logs", get(logs))
         .route("/policies", get(list_policies))
-        .route("/policies/{name}", put(put_policy).get(get_policy))
+        .route("/policies/{name}", put(put_policy).get(get_policy).delete(delete_policy))
         .layer(DefaultBodyLimit::disable())
         .route_layer(middleware::from_fn_with_state(admin.clone(), authorize));
     Router::new()
@@ -87,7 +87,9 @@ async fn authorize(State(admin): State<Admin>, request: Request, next: Next) -> 
         return next.run(request).await;
     }
     let error = ApiError::new(ErrorCode::Unauthorized, "the admin token is missing or wrong");
-    error.with_hint("send `Authorization: Bearer TOKEN`; the CLI reads SAMOVAR_ADMIN_TOKEN").into_response()
+    error
+        .with_hint("send `Authorization: Bearer TOKEN`; the CLI reads SAMOVAR_ADMIN_TOKEN")
+        .into_response()
 }
 
 async fn unknown_route(request: Request) -> ApiError {
@@ -295,6 +297,14 @@ async fn get_policy(
     Path(name): Path<String>,
 ) -> Result<Json<api::Policy>, ApiError> {
     Ok(Json(admin.control.policy(&parse(&name, "name")?).await?))
+}
+
+async fn delete_policy(
+    State(admin): State<Admin>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    admin.control.delete_policy(&parse(&name, "name")?).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Runs a change to its end even if the caller's connection ends before.

@@ -34,6 +34,7 @@ pub async fn run(config: ServerConfig, fault_injection: bool) -> anyhow::Result<
     clock::now(); // The clock starts with the server.
     store::ignore_sigxfsz();
     let store = Arc::new(Store::open(&config.data).map_err(anyhow::Error::from)?);
+    tracing::info!("data folder {}", store.folder().display());
     // Ports before the slow part: a port in use is told at once. Nothing is accepted yet.
     let data_plane = bind(config.listen).context("open the data plane")?;
     let admin_api = bind(config.admin).context("open the admin API")?;

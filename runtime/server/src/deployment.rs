@@ -376,8 +376,7 @@ impl Deployments {
 
     /// All deployments, by name.
     pub fn list(&self) -> Vec<Arc<Deployment>> {
-        let mut list: Vec<_> =
-            self.by_name.iter().map(|entry| Arc::clone(entry.value())).collect();
+        let mut list: Vec<_> = self.by_name.iter().map(|entry| Arc::clone(entry.value())).collect();
         list.sort_by(|a, b| a.name.cmp(&b.name));
         list
     }
@@ -399,7 +398,9 @@ impl Deployments {
     /// Makes the routes anew, after a deployment or its route changed.
     pub fn reroute(&self) {
         let routes = Routes::new(
-            self.list().into_iter().map(|deployment| (deployment.live().spec.route.clone(), deployment)),
+            self.list()
+                .into_iter()
+                .map(|deployment| (deployment.live().spec.route.clone(), deployment)),
         );
         self.routes.store(Arc::new(routes));
     }

@@ -128,7 +128,8 @@ impl Ingress {
         let (revision, granted) = admit(&deployment, &request, arrived).await?;
         let limits = &revision.request_limits;
         let (request, overflow) = prepare(request, prefix, limits.body_bytes);
-        let context = call::Context { revision: &revision, arrived, overflow };
+        let is_head = request.method() == http::Method::HEAD;
+        let context = call::Context { revision: &revision, arrived, is_head, overflow };
         call::run(context, granted, request).await
     }
 }
@@ -175,7 +176,8 @@ fn refused(deployment: &Deployment, revision: &Revision, refusal: Refusal) -> Fa
         Refusal::StartFailing { retry_at } => {
             let reason = revision.pool.last_start_error().unwrap_or_default();
             let message = format!("replicas of `{}` do not start: {reason}", deployment.name);
-            Failure::new(FailureCode::StartFailed, message).retry_after(retry_at.since(clock::now()))
+            Failure::new(FailureCode::StartFailed, message)
+                .retry_after(retry_at.since(clock::now()))
         }
         Refusal::Closed => Failure::new(FailureCode::ShuttingDown, "the deployment is going away"),
     }
@@ -185,7 +187,8 @@ fn check_limits(revision: &Revision, request: &Request<Incoming>) -> Result<(), 
     let limits = &revision.request_limits;
     let bytes = header_bytes(request.headers()) + request.uri().path().len();
     if bytes > limits.headers_bytes {
-        let message = format!("request headers have {bytes} bytes, allowed are {}", limits.headers_bytes);
+        let message =
+            format!("request headers have {bytes} bytes, allowed are {}", limits.headers_bytes);
         return Err(Failure::new(FailureCode::RequestHeaders, message));
     }
     let length = request.headers().get(header::CONTENT_LENGTH);

@@ -61,6 +61,12 @@ impl Library {
         let handlers = engine::handlers(slots).context("set up the engine for handlers")?;
         engine::start_ticker(&handlers).context("start the epoch thread")?;
         let policies = engine::policies().context("set up the engine for policies")?;
+        let wanted = [&handlers, &policies].map(engine::code_fingerprint);
+        let swept = store.sweep_code(|key| wanted.iter().any(|engine| key.ends_with(engine)));
+        match swept.context("remove compiled code of other versions")? {
+            0 => {}
+            count => tracing::info!("removed {count} pieces of code compiled by another version"),
+        }
         Ok(Arc::new(Library {
             store,
             compilers: Compilers::new(limits).context("find the running program")?,
@@ -239,9 +245,7 @@ impl LazyCode {
 }
 
 impl CodeSource for LazyCode {
-    fn code(
-        &self,
-    ) -> Pin<Box<dyn Future<Output = Result<Arc<HandlerCode>, String>> + Send + '_>> {
+    fn code(&self) -> Pin<Box<dyn Future<Output = Result<Arc<HandlerCode>, String>> + Send + '_>> {
         Box::pin(async { self.get().await.map_err(|error| error.message) })
     }
 }

@@ -32,17 +32,6 @@ pub enum LogStream {
     System,
 }
 
-impl LogStream {
-    /// As in the admin API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            LogStream::Stdout => "stdout",
-            LogStream::Stderr => "stderr",
-            LogStream::System => "system",
-        }
-    }
-}
-
 /// One line.
 #[derive(Clone, Debug)]
 pub struct Line {

@@ -7,8 +7,7 @@ mod worker;
 
 pub use host::{PolicyHost, Program, Scaler};
 
-/// The bindings of `samovar:policy`.
-#[expect(missing_docs, reason = "the WIT file documents them")]
+/// The bindings of `samovar:policy`; the WIT file documents them.
 pub mod bindings {
     wasmtime::component::bindgen!({
         path: "../../guest-sdk/wit",

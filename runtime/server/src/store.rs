@@ -135,6 +135,7 @@ impl Store {
 
     /// Who needs a component: deployments that run it or are scaled by it, policies named after it.
     /// From memory.
+    #[cfg(test)]
     pub fn component_users(&self, digest: &Digest) -> Vec<ComponentUser> {
         self.metadata.component_users(digest)
     }
@@ -162,6 +163,7 @@ impl Store {
     }
 
     /// From memory.
+    #[cfg(test)]
     pub fn deployment(&self, name: &str) -> Option<DeploymentRecord> {
         self.metadata.get(name)
     }

@@ -112,7 +112,6 @@ pub enum Admission {
 pub struct Waiting {
     pool: Arc<WarmPool>,
     ticket: Ticket,
-    arrived: Timestamp,
     receiver: Option<oneshot::Receiver<Result<Granted, Refusal>>>,
 }
 
@@ -146,7 +145,7 @@ impl WarmPool {
             Arrival::Refused(refusal) => Admission::Refused(refusal),
             Arrival::Queued(ticket) => {
                 let pool = Arc::clone(self);
-                Admission::Waiting(Waiting { pool, ticket, arrived: now, receiver })
+                Admission::Waiting(Waiting { pool, ticket, receiver })
             }
         };
         self.settle(inner);
@@ -420,11 +419,6 @@ impl Inner {
 }
 
 impl Waiting {
-    /// When the request arrived.
-    pub fn arrived(&self) -> Timestamp {
-        self.arrived
-    }
-
     /// Waits for a replica, at most for `longest`. `None` when the time is over.
     pub async fn wait(mut self, longest: Duration) -> Option<Result<Granted, Refusal>> {
         let receiver = self.receiver.as_mut().expect("only taken when dropped");

@@ -150,8 +150,11 @@ fn policies(text: &mut String, list: &Deployments) {
     each(text, &family, list, |deployment| {
         vec![("", deployment.policy_counts.swaps.load(Relaxed))]
     });
-    let family =
-        Family { name: "samovar_policy_failing", kind: "gauge", help: "1 if the last tick failed." };
+    let family = Family {
+        name: "samovar_policy_failing",
+        kind: "gauge",
+        help: "1 if the last tick failed.",
+    };
     each(text, &family, list, |deployment| {
         vec![("", deployment.scaling.lock().last_error.is_some().into())]
     });

@@ -18,10 +18,22 @@ pub async fn document() -> Json<utoipa::openapi::OpenApi> {
         description = "Upload components, deploy handlers, choose scaling policies.",
     ),
     paths(
-        info, put_component, list_components, get_component, delete_component, list_deployments,
-        put_deployment, get_deployment, delete_deployment, set_policy, decisions, logs,
-        list_policies, put_policy, get_policy,
-    ),
+        info,
+        put_component,
+        list_components,
+        get_component,
+        delete_component,
+        list_deployments,
+        put_deployment,
+        get_deployment,
+        delete_deployment,
+        set_policy,
+        decisions,
+        logs,
+        list_policies,
+        put_policy,
+        get_policy,
+    )
 )]
 struct Document;
 
@@ -48,46 +60,95 @@ describe!(
     "Uploads a component, checks and compiles it. 201 if it is new, 200 if it was known.",
     [request_body(content = Vec<u8>, content_type = "application/wasm"),], 201, api::Component
 );
+describe!(list_components, get, "/v1/components", "All components.", [], 200, api::ComponentList);
 describe!(
-    list_components, get, "/v1/components", "All components.", [], 200, api::ComponentList
-);
-describe!(
-    get_component, get, "/v1/components/{digest}", "One component.", [], 200, api::Component,
+    get_component,
+    get,
+    "/v1/components/{digest}",
+    "One component.",
+    [],
+    200,
+    api::Component,
     "digest"
 );
 describe!(
-    delete_component, delete, "/v1/components/{digest}",
-    "Forgets a component that nothing uses.", [], 204, (), "digest"
+    delete_component,
+    delete,
+    "/v1/components/{digest}",
+    "Forgets a component that nothing uses.",
+    [],
+    204,
+    (),
+    "digest"
 );
 describe!(
-    list_deployments, get, "/v1/deployments", "All deployments.", [], 200, api::DeploymentList
+    list_deployments,
+    get,
+    "/v1/deployments",
+    "All deployments.",
+    [],
+    200,
+    api::DeploymentList
 );
 describe!(
-    put_deployment, put, "/v1/deployments/{name}",
+    put_deployment,
+    put,
+    "/v1/deployments/{name}",
     "Deploys a handler. Answers when the new revision is live: 201 if the name is new, else 200.",
-    [request_body = RawSpec,], 201, api::Deployment, "name"
-);
-describe!(
-    get_deployment, get, "/v1/deployments/{name}", "One deployment.", [], 200, api::Deployment,
+    [request_body = RawSpec,],
+    201,
+    api::Deployment,
     "name"
 );
 describe!(
-    delete_deployment, delete, "/v1/deployments/{name}",
-    "Takes no more requests, finishes those there are, forgets the deployment.", [], 204, (), "name"
+    get_deployment,
+    get,
+    "/v1/deployments/{name}",
+    "One deployment.",
+    [],
+    200,
+    api::Deployment,
+    "name"
 );
 describe!(
-    set_policy, put, "/v1/deployments/{name}/policy",
+    delete_deployment,
+    delete,
+    "/v1/deployments/{name}",
+    "Takes no more requests, finishes those there are, forgets the deployment.",
+    [],
+    204,
+    (),
+    "name"
+);
+describe!(
+    set_policy,
+    put,
+    "/v1/deployments/{name}/policy",
     "Makes a policy live, fed with the last minutes. On any failure the one before stays.",
-    [request_body = api::SetPolicy,], 200, api::PolicySwapped, "name"
+    [request_body = api::SetPolicy,],
+    200,
+    api::PolicySwapped,
+    "name"
 );
 describe!(
-    decisions, get, "/v1/deployments/{name}/decisions",
-    "The last decisions, newest last; `limit` says how many.", [], 200, api::DecisionList, "name"
+    decisions,
+    get,
+    "/v1/deployments/{name}/decisions",
+    "The last decisions, newest last; `limit` says how many.",
+    [],
+    200,
+    api::DecisionList,
+    "name"
 );
 describe!(
-    logs, get, "/v1/deployments/{name}/logs",
+    logs,
+    get,
+    "/v1/deployments/{name}/logs",
     "The last lines as one JSON object each; `limit` says how many, `follow=true` keeps sending.",
-    [], 200, api::LogLine, "name"
+    [],
+    200,
+    api::LogLine,
+    "name"
 );
 describe!(list_policies, get, "/v1/policies", "All policies.", [], 200, api::PolicyList);
 describe!(
@@ -95,6 +156,8 @@ describe!(
     "Uploads a policy under a name. Deployments that use the name keep what they have.",
     [request_body(content = Vec<u8>, content_type = "application/wasm"),], 201, api::Policy, "name"
 );
+describe!(get_policy, get, "/v1/policies/{name}", "One policy.", [], 200, api::Policy, "name");
 describe!(
-    get_policy, get, "/v1/policies/{name}", "One policy.", [], 200, api::Policy, "name"
+    delete_policy, delete, "/v1/policies/{name}",
+    "Forgets a policy's name. Deployments that use it keep it.", [], 204, (), "name"
 );

@@ -51,6 +51,8 @@ impl Up {
         let (config, warnings) = config::load(sources)?;
         warnings.iter().for_each(|warning| failure::warn(warning));
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        runtime.context("start the async runtime")?.block_on(daemon::run(config, self.enable_fault_injection))
+        runtime
+            .context("start the async runtime")?
+            .block_on(daemon::run(config, self.enable_fault_injection))
     }
 }

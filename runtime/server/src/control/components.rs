@@ -121,12 +121,14 @@ impl Control {
         let world = self.component(digest)?.world;
         match (kind, Kind::from(world)) {
             (Kind::Handler, Kind::Policy) => {
-                let message = format!("component {} is a scaling policy, not a handler", digest.short());
+                let message =
+                    format!("component {} is a scaling policy, not a handler", digest.short());
                 let hint = "push it with `samovar policy push`, then `samovar policy swap`";
                 Err(ApiError::new(ErrorCode::NotAHandler, message).with_hint(hint))
             }
             (Kind::Policy, Kind::Handler) => {
-                let message = format!("component {} is a handler, not a scaling policy", digest.short());
+                let message =
+                    format!("component {} is a handler, not a scaling policy", digest.short());
                 let hint = "it must export `samovar:policy/scaling@0.1.x`; deploy handlers with \
                             `samovar deploy`";
                 Err(ApiError::new(ErrorCode::NotAPolicy, message).with_hint(hint))

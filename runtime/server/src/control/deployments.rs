@@ -36,9 +36,9 @@ impl Control {
     ) -> Result<(bool, api::Deployment), ApiError> {
         let _changing = self.change("deployment", name.as_str()).await;
         let component = raw.component_digest()?;
-        let world = self.world(&component, Kind::Handler).map_err(|error| {
-            error.with_field("spec.component")
-        })?;
+        let world = self
+            .world(&component, Kind::Handler)
+            .map_err(|error| error.with_field("spec.component"))?;
         let spec = raw.validate(name, world)?;
         self.check_route(name, &spec)?;
         let existing = self.deployments.get(name);
@@ -176,9 +176,9 @@ impl Control {
                 return Ok(None);
             }
         }
-        let digest = self.policy_digest(&wanted.policy).map_err(|error| {
-            error.with_field("spec.scaling.policy")
-        })?;
+        let digest = self
+            .policy_digest(&wanted.policy)
+            .map_err(|error| error.with_field("spec.scaling.policy"))?;
         let program = self.library.program(digest).await?;
         let ring = Arc::clone(&parts.ring);
         let made = scaling(&program, wanted.policy.clone(), wanted.config.clone(), ring).await;
@@ -243,9 +243,11 @@ impl Control {
 
     /// Two deployments cannot have one route.
     fn check_route(&self, name: &DeploymentName, spec: &DeploymentSpec) -> Result<(), ApiError> {
-        let other = self.deployments.list().into_iter().find(|other| {
-            other.name != *name && other.live().spec.route == spec.route
-        });
+        let other = self
+            .deployments
+            .list()
+            .into_iter()
+            .find(|other| other.name != *name && other.live().spec.route == spec.route);
         match other {
             None => Ok(()),
             Some(other) => {

@@ -5,6 +5,7 @@ use crate::api::{self, ApiError, ErrorCode};
 use crate::clock;
 use crate::deployment::{Deployment, Scaling};
 use crate::library::BUILTINS;
+use crate::logs::LogStream;
 use crate::policy::host::Replayed;
 use crate::policy::{Program, Scaler};
 use crate::spec::{DeploymentName, Digest, PolicyName};
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use futures::Stream;
 use parking_lot::Mutex;
 use samovar_core::ring::Ring;
+use samovar_core::target::Wish;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -90,6 +92,21 @@ impl Control {
         Ok(policies)
     }
 
+    /// Forgets a pushed policy's name. Deployments that use it keep it.
+    ///
+    /// # Errors
+    ///
+    /// `not-found`, `name-taken` for a built-in policy, or a failure of the store.
+    pub async fn delete_policy(&self, name: &PolicyName) -> Result<(), ApiError> {
+        if self.library.builtin(name.as_str()).is_some() {
+            let message = format!("`{name}` is a built-in policy and cannot be deleted");
+            return Err(ApiError::new(ErrorCode::NameTaken, message));
+        }
+        let _changing = self.change("policy", name.as_str()).await;
+        let stored = name.to_string();
+        self.stored(move |store| store.delete_policy(&stored)).await
+    }
+
     /// The component a name stands for now.
     pub(super) fn policy_digest(&self, name: &PolicyName) -> Result<Digest, ApiError> {
         if let Some((digest, _)) = self.library.builtin(name.as_str()) {
@@ -123,6 +140,7 @@ impl Control {
         let (before, live) = publish(&deployment, scaling);
         let previous = api::PreviousPolicy { name: before.policy.clone(), digest: before.digest() };
         let took = clock::now().since(started);
+        note_swap(&deployment, &previous, &live, &replayed);
         Ok(api::PolicySwapped {
             policy: live,
             replayed: replayed.observations as u64,
@@ -143,6 +161,28 @@ pub(super) async fn scaling(
     let (scaler, replayed) = Scaler::create(program, text, ring).await?;
     let scaling = Scaling { policy, config, scaler: Arc::new(scaler), last_error: None };
     Ok((scaling, replayed))
+}
+
+/// Tells in the log what changed, and what the new policy would have answered last.
+fn note_swap(
+    deployment: &Deployment,
+    previous: &api::PreviousPolicy,
+    live: &api::PolicyRef,
+    replayed: &Replayed,
+) {
+    let wish = match replayed.last.as_ref().map(|answer| answer.wish) {
+        Some(Wish::Replicas(wanted)) => format!("{wanted} replicas"),
+        Some(Wish::Hold) => "to hold".to_owned(),
+        None => "nothing yet".to_owned(),
+    };
+    let count = replayed.observations;
+    let text = format!(
+        "policy {} -> {}: after {count} observations it wants {wish}, the target was {}",
+        previous.name,
+        live.name,
+        deployment.counts().target,
+    );
+    deployment.log.push(None, LogStream::System, text);
 }
 
 /// The new policy is live from here on. Answers with the one before.

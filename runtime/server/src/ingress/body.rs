@@ -28,7 +28,10 @@ impl RequestBody {
     /// A body of at most `bytes_max` bytes. One whose length is known was checked before.
     pub fn boxed(inner: Incoming, bytes_max: u64) -> (WasiBody, Overflow) {
         if inner.is_end_stream() {
-            return (http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync(), None);
+            return (
+                http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync(),
+                None,
+            );
         }
         if inner.size_hint().exact().is_some() {
             return (inner.map_err(WasiError::from).boxed_unsync(), None);
@@ -80,6 +83,26 @@ pub enum ResponseBody {
     Stream(Box<StreamBody>),
 }
 
+/// Where a streamed body comes from.
+pub struct Source {
+    /// What was taken out of `inner` before.
+    pub pieces: Vec<Frame<Bytes>>,
+    /// The guest's end of it.
+    pub inner: WasiBody,
+    /// How the guest is doing.
+    pub vitals: Arc<Vitals>,
+}
+
+/// What a streamed body may and must be.
+pub struct StreamLimits {
+    /// Bytes it may have.
+    pub bytes_max: u64,
+    /// Bytes it must have; none if the head does not say. Zero if no body is sent at all.
+    pub announced: Option<u64>,
+    /// The longest silence.
+    pub stall: Duration,
+}
+
 /// Tells whoever serves the request how its body ended. Dropped without it when the client left.
 pub trait BodyEnd: Send {
     /// The body is complete, or failed.
@@ -93,6 +116,9 @@ pub struct StreamBody {
     inner: WasiBody,
     /// Bytes that may still come.
     left: u64,
+    /// Bytes that must still come, if the head said how many. hyper asks for no more than those, so
+    /// the body ends with the last of them.
+    announced: Option<u64>,
     /// The longest silence.
     stall: Duration,
     timer: Option<Pin<Box<Sleep>>>,
@@ -123,26 +149,22 @@ impl ResponseBody {
         ResponseBody::Full(Some(bytes).filter(|bytes| !bytes.is_empty()))
     }
 
-    /// A body that a guest is still writing. At most `bytes_max` bytes, no silence above `stall`.
-    pub fn stream(
-        pieces: Vec<Frame<Bytes>>,
-        inner: WasiBody,
-        bytes_max: u64,
-        stall: Duration,
-        vitals: Arc<Vitals>,
-        end: Box<dyn BodyEnd>,
-    ) -> Self {
-        ResponseBody::Stream(Box::new(StreamBody {
-            pieces: pieces.into(),
-            inner,
-            left: bytes_max,
-            stall,
+    /// A body that a guest is still writing.
+    pub fn stream(source: Source, limits: StreamLimits, end: Box<dyn BodyEnd>) -> Self {
+        let mut stream = StreamBody {
+            pieces: source.pieces.into(),
+            inner: source.inner,
+            vitals: source.vitals,
+            left: limits.bytes_max,
+            announced: limits.announced,
+            stall: limits.stall,
             timer: None,
             is_armed: false,
-            vitals,
             end,
             is_done: false,
-        }))
+        };
+        stream.note_announced();
+        ResponseBody::Stream(Box::new(stream))
     }
 
     /// The body of a guest that has returned. What it wrote is there already, most often in one
@@ -175,6 +197,14 @@ impl ResponseBody {
 }
 
 impl StreamBody {
+    /// The body is complete with the last byte that was announced.
+    fn note_announced(&mut self) {
+        if self.announced == Some(0) && !self.is_done {
+            self.is_done = true;
+            self.end.ended(true);
+        }
+    }
+
     /// Ready when the guest has been silent for too long.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.stall)));
@@ -205,6 +235,9 @@ impl StreamBody {
                     Some(left) => self.left = left,
                     None => return Poll::Ready(Some(Err(BrokenBody::TooLarge))),
                 }
+                if let Some(announced) = &mut self.announced {
+                    *announced = announced.saturating_sub(bytes);
+                }
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(_)) => Poll::Ready(Some(Err(BrokenBody::Guest))),
@@ -230,7 +263,9 @@ impl Body for ResponseBody {
                     return Poll::Ready(None);
                 }
                 let frame = std::task::ready!(stream.poll_stream(cx));
-                if !matches!(frame, Some(Ok(_))) {
+                if matches!(frame, Some(Ok(_))) {
+                    stream.note_announced();
+                } else {
                     stream.is_done = true;
                     stream.end.ended(frame.is_none());
                 }

@@ -1,7 +1,7 @@
 //! One request on one replica: calling it, watching its deadline, giving the replica back.
 
 use super::answer::{Failure, FailureCode};
-use super::body::{BodyEnd, Overflow, ResponseBody};
+use super::body::{BodyEnd, Overflow, ResponseBody, Source, StreamLimits};
 use super::header_bytes;
 use crate::deployment::Revision;
 use crate::warm_pool::{Granted, WarmPool, Work};
@@ -27,6 +27,8 @@ pub struct Context<'a> {
     pub revision: &'a Revision,
     /// When it arrived.
     pub arrived: Timestamp,
+    /// Whether it asks for the head of a response only.
+    pub is_head: bool,
     /// Set once its body was too large.
     pub overflow: Overflow,
 }
@@ -76,13 +78,7 @@ impl Drop for Place {
     /// The client left, or the task was ended: a call in place is gone with its instance.
     fn drop(&mut self) {
         if self.is_open {
-            self.pool.finish(
-                self.lease,
-                None,
-                self.arrived,
-                Outcome::Cancelled,
-                Health::Condemned,
-            );
+            self.pool.finish(self.lease, None, self.arrived, Outcome::Cancelled, Health::Condemned);
         }
     }
 }
@@ -98,11 +94,7 @@ struct Head {
 }
 
 /// Drives the call until the head of its response is there.
-fn poll_head(
-    call: &mut SyncCall,
-    reply: &mut Reply,
-    cx: &mut TaskContext<'_>,
-) -> Poll<Head> {
+fn poll_head(call: &mut SyncCall, reply: &mut Reply, cx: &mut TaskContext<'_>) -> Poll<Head> {
     if let Poll::Ready(ended) = call.poll_unpin(cx) {
         let response = match reply.try_recv() {
             Ok(response) => response,
@@ -179,9 +171,15 @@ fn answer_ended(
     let vitals = Arc::clone(call.vitals());
     place.finish(Outcome::Completed, Health::Sound, Some(instance));
     let (parts, mut inner) = response.into_parts();
-    let body = ResponseBody::collect(&mut inner).unwrap_or_else(|pieces| {
-        stream(context.revision, pieces, inner, vitals, Box::new(Unwatched))
-    });
+    let body = match ResponseBody::collect(&mut inner) {
+        // A length on the answer to HEAD would be that of no body, not that of GET's.
+        Ok(_) if context.is_head => ResponseBody::full(bytes::Bytes::new()),
+        Ok(body) => body,
+        Err(pieces) => {
+            let source = Source { pieces, inner, vitals };
+            stream(context, &parts, source, Box::new(Unwatched))
+        }
+    };
     Ok(Response::from_parts(parts, body))
 }
 
@@ -199,7 +197,8 @@ fn answer_running(
     let end = WatchedSync { leave: Some(leave), is_complete: false };
     tokio::spawn(run_out(place, call, left));
     let (parts, inner) = response.into_parts();
-    let body = stream(context.revision, Vec::new(), inner, vitals, Box::new(end));
+    let source = Source { pieces: Vec::new(), inner, vitals };
+    let body = stream(context, &parts, source, Box::new(end));
     Ok(Response::from_parts(parts, body))
 }
 
@@ -288,7 +287,8 @@ async fn run_async(
         Ok(response) => {
             let (parts, inner) = response.into_parts();
             let end = Box::new(WatchedAsync { place, vitals: Arc::clone(&vitals) });
-            let body = stream(context.revision, Vec::new(), inner, vitals, end);
+            let source = Source { pieces: Vec::new(), inner, vitals };
+            let body = stream(&context, &parts, source, end);
             Ok(Response::from_parts(parts, body))
         }
         Err(failure) => {
@@ -331,8 +331,7 @@ struct WatchedAsync {
 impl BodyEnd for WatchedAsync {
     fn ended(&mut self, complete: bool) {
         if let Some(place) = self.place.0.take() {
-            let health =
-                if self.vitals.is_failed() { Health::Condemned } else { Health::Sound };
+            let health = if self.vitals.is_failed() { Health::Condemned } else { Health::Sound };
             let outcome = if complete { Outcome::Completed } else { Outcome::Failed };
             place.finish(outcome, health, None);
         }
@@ -342,15 +341,22 @@ impl BodyEnd for WatchedAsync {
 // === Answers ===
 
 fn stream(
-    revision: &Revision,
-    pieces: Vec<http_body::Frame<bytes::Bytes>>,
-    inner: WasiBody,
-    vitals: Arc<Vitals>,
+    context: &Context<'_>,
+    head: &http::response::Parts,
+    source: Source,
     end: Box<dyn BodyEnd>,
 ) -> ResponseBody {
-    let limits = &revision.request_limits;
+    use http::StatusCode;
+    let no_body = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let announced = if context.is_head || no_body {
+        Some(0) // hyper sends none and does not ask for it.
+    } else {
+        let length = head.headers.get(http::header::CONTENT_LENGTH);
+        length.and_then(|length| length.to_str().ok()?.parse().ok())
+    };
+    let limits = &context.revision.request_limits;
     let (bytes_max, stall) = (limits.response_body_bytes, limits.stall_timeout);
-    ResponseBody::stream(pieces, inner, bytes_max, stall, vitals, end)
+    ResponseBody::stream(source, StreamLimits { bytes_max, announced, stall }, end)
 }
 
 /// The guest's response, if its head is within the limits.

@@ -53,7 +53,8 @@ impl Sandbox {
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
-        let mut store = Store::new(engine, Sandbox { wasi, table, stderr, limit: Limit::default() });
+        let mut store =
+            Store::new(engine, Sandbox { wasi, table, stderr, limit: Limit::default() });
         store.limiter(|sandbox| &mut sandbox.limit);
         store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
         store.set_max_component_handles(HANDLES_MAX);

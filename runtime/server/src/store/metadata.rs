@@ -91,6 +91,7 @@ impl Metadata {
         self.put(&mut disk, record)
     }
 
+    #[cfg(test)]
     pub(super) fn component_users(&self, digest: &Digest) -> Vec<ComponentUser> {
         self.rows.read().users(digest)
     }

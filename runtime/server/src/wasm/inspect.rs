@@ -61,8 +61,8 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, ApiError> {
     let (imports, exports) = top_level(wasm)?;
     let world = world_of(&exports)?;
     // Features are wasmtime's business; it validates again when it compiles.
-    if let Err(error) = wasmparser::Validator::new_with_features(wasmparser::WasmFeatures::all())
-        .validate_all(wasm)
+    if let Err(error) =
+        wasmparser::Validator::new_with_features(wasmparser::WasmFeatures::all()).validate_all(wasm)
     {
         return Err(parse_error(&error));
     }
@@ -126,7 +126,9 @@ fn world_of(exports: &[String]) -> Result<World, ApiError> {
         );
         let error = ApiError::new(ErrorCode::WrongWorld, message);
         Err(if has("wasi:cli/run@") {
-            error.with_hint("it is a command line program; make a handler with `samovar new handler`")
+            error.with_hint(
+                "it is a command line program; make a handler with `samovar new handler`",
+            )
         } else {
             error.with_hint("`samovar new handler` and `samovar new policy` make projects that fit")
         })
