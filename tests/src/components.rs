@@ -23,6 +23,7 @@ pub fn tiny_handler(status: u16) -> Vec<u8> {
     let body = format!(
         r#"
         (local $response i32)
+        (call $drop-request (local.get 0))
         (local.set $response (call $new-response (call $new-fields)))
         (drop (call $set-status (local.get $response) (i32.const {status})))
         (call $answer (local.get 1) (i32.const 0) (local.get $response)
@@ -171,6 +172,7 @@ fn handler(import: &str, handle: &str) -> Vec<u8> {
         (core module $memory (memory (export "memory") 1))
         (core instance $memory (instantiate $memory))
         (alias core export $memory "memory" (core memory $memory-of-all))
+        (core func $drop-request (canon resource.drop $request))
         (core func $new-fields (canon lower (func $types "[constructor]fields")))
         (core func $new-response (canon lower (func $types "[constructor]outgoing-response")))
         (core func $set-status
@@ -178,6 +180,7 @@ fn handler(import: &str, handle: &str) -> Vec<u8> {
         (core func $answer
             (canon lower (func $types "[static]response-outparam.set") (memory $memory-of-all)))
         (core module $code
+            (import "host" "drop-request" (func $drop-request (param i32)))
             (import "host" "new-fields" (func $new-fields (result i32)))
             (import "host" "new-response" (func $new-response (param i32) (result i32)))
             (import "host" "set-status" (func $set-status (param i32 i32) (result i32)))
@@ -185,6 +188,7 @@ fn handler(import: &str, handle: &str) -> Vec<u8> {
                 (func $answer (param i32 i32 i32 i32 i64 i32 i32 i32 i32)))
             (func (export "handle") (param i32 i32) {handle}))
         (core instance $code (instantiate $code (with "host" (instance
+            (export "drop-request" (func $drop-request))
             (export "new-fields" (func $new-fields))
             (export "new-response" (func $new-response))
             (export "set-status" (func $set-status))

@@ -15,13 +15,25 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 ///
 /// # Panics
 /// When [`DEADLINE`] has passed without one.
-pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
-    let give_up = Instant::now() + DEADLINE;
+pub async fn eventually<T>(what: &str, probe: impl AsyncFnMut() -> Option<T>) -> T {
+    eventually_within(DEADLINE, what, probe).await
+}
+
+/// Like [`eventually`], for what would happen after a longer time even if it went wrong.
+///
+/// # Panics
+/// When `deadline` has passed without an answer.
+pub async fn eventually_within<T>(
+    deadline: Duration,
+    what: &str,
+    mut probe: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let give_up = Instant::now() + deadline;
     loop {
         if let Some(answer) = probe().await {
             return answer;
         }
-        assert!(Instant::now() < give_up, "waited {DEADLINE:?} in vain: {what}");
+        assert!(Instant::now() < give_up, "waited {deadline:?} in vain: {what}");
         sleep(POLL_INTERVAL).await;
     }
 }

@@ -3,7 +3,7 @@
 use samovar_tests::components::padded;
 use samovar_tests::files::{below, flip_a_byte};
 use samovar_tests::status::{list, number};
-use samovar_tests::{Samovar, component, tiny_handler};
+use samovar_tests::{Samovar, component, eventually, tiny_handler};
 use serde_json::json;
 
 use crate::support::names;
@@ -95,7 +95,12 @@ async fn uploading_a_corrupt_artifact_again_heals_it() {
     samovar.start_again().await;
     samovar.http.get("/hello").await.host_error(503, "start-failed");
     samovar.deploy("hello", "hello", json!({})).await;
-    assert_eq!(samovar.http.get("/hello").await.expect(200).text(), GREETING);
+    // The pool may wait a little before it tries to start a replica again.
+    eventually("the deployment serves again", async || {
+        let reply = samovar.http.get("/hello").await;
+        (reply.status == 200).then(|| assert_eq!(reply.text(), GREETING))
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ async fn failing_create_rolls_back() {
 #[tokio::test]
 async fn failing_replay_rolls_back() {
     let samovar = prepared().await;
-    for scale in ["trap", "panic", "loop", "alloc", "nan", "inf"] {
+    for scale in ["trap", "panic", "loop", "alloc"] {
         let config = json!({"replay": scale});
         swap_is_rolled_back(&samovar, config, "policy-replay-failed").await;
     }

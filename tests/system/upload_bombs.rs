@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use http::Method;
 use samovar_tests::components::{huge_function, many_functions};
 use samovar_tests::http::full;
+use samovar_tests::wait::eventually_within;
 use samovar_tests::{Load, Samovar, eventually, tiny_handler};
 use serde_json::{Value, json};
 
