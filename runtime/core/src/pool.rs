@@ -34,6 +34,7 @@ pub const FAILED_STARTS_MAX: u32 = 3;
 
 /// What the owner has to do next. `W` is what it gave for a waiting request.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Clone))]
 pub enum Action<W> {
     /// Make an instance in this slot, then call `started` or `start_failed`.
     Start(Lease),
@@ -83,6 +84,7 @@ pub enum Health {
 
 /// A warm pool of one revision; see the module's documentation.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Pool<W> {
     limits: PoolLimits,
     created: Timestamp,
@@ -103,6 +105,10 @@ pub struct Pool<W> {
     closed: Option<Timestamp>,
     failed_starts: u32,
     retry_at: Timestamp,
+    /// Whether what starts was asked for, by a request or a target, rather than a replacement.
+    loading: bool,
+    /// When the last replica that was asked for became ready: loading is not idleness.
+    loaded: Option<Timestamp>,
 }
 
 impl<W> Pool<W> {
@@ -128,6 +134,8 @@ impl<W> Pool<W> {
             closed: None,
             failed_starts: 0,
             retry_at: now,
+            loading: true,
+            loaded: None,
         }
     }
 
@@ -141,12 +149,12 @@ impl<W> Pool<W> {
             return Arrival::Assigned(self.assign(slot, now));
         }
         if self.queue.len() >= self.limits.queue_max {
-            self.meter.rejected();
+            self.meter.rejected(now);
             return Arrival::Refused(Refusal::QueueFull);
         }
         if self.starting + self.ready == 0 {
             if self.failed_starts >= FAILED_STARTS_MAX && now < self.retry_at {
-                self.meter.rejected();
+                self.meter.rejected(now);
                 return Arrival::Refused(Refusal::StartFailing { retry_at: self.retry_at });
             }
             self.wake(now);
@@ -160,7 +168,7 @@ impl<W> Pool<W> {
     /// any more, because it was woken or refused meanwhile.
     pub fn cancel(&mut self, ticket: Ticket, now: Timestamp) -> Option<W> {
         let waiter = self.queue.cancel(ticket)?;
-        self.meter.rejected();
+        self.meter.rejected(now);
         self.meter.set_queued(self.queue.len(), now);
         Some(waiter)
     }
@@ -188,7 +196,12 @@ impl<W> Pool<W> {
                 self.free.remove(&mut self.replicas, lease.slot, busy);
                 self.drain(lease, now);
             }
-            (State::Ready, Health::Sound) => self.vacate_place(lease, now),
+            (State::Ready, Health::Sound) => {
+                self.vacate_place(lease, now);
+                if self.closed.is_some() {
+                    self.plan(now);
+                }
+            }
             (State::Draining { .. }, _) => {
                 replica.ongoing -= 1;
                 if replica.ongoing == 0 {
@@ -231,6 +244,10 @@ impl<W> Pool<W> {
         self.starting -= 1;
         self.ready += 1;
         self.failed_starts = 0;
+        if self.loading {
+            self.loaded = Some(now);
+            self.loading = self.starting > 0;
+        }
         self.meter.started();
         self.free.insert(&mut self.replicas, lease.slot, 0);
         while let Some(slot) = self.free.least_busy() {
@@ -247,38 +264,48 @@ impl<W> Pool<W> {
     /// A starting replica could not be made. The next attempt waits, longer each time; requests
     /// that wait are refused once it looks hopeless.
     pub fn start_failed(&mut self, lease: Lease, now: Timestamp) {
-        if self.replica_mut(lease).is_none_or(|replica| replica.state != State::Starting) {
-            return;
-        }
-        self.starting -= 1;
-        self.vacate(lease.slot);
-        self.failed_starts = self.failed_starts.saturating_add(1);
-        self.retry_at = now + control::backoff(self.failed_starts);
-        self.meter.start_failed();
-        if self.starting + self.ready == 0 && self.failed_starts >= FAILED_STARTS_MAX {
-            while let Some(waiter) = self.queue.pop() {
-                self.meter.rejected();
-                let refusal = Refusal::StartFailing { retry_at: self.retry_at };
-                self.actions.push_back(Action::Refuse(waiter, refusal));
-            }
-            self.meter.set_queued(0, now);
+        if self.replica_mut(lease).is_some_and(|replica| replica.state == State::Starting) {
+            self.lose_start(lease, now);
         }
     }
 
-    /// The instance failed outside of a single request's end: no more requests for it.
+    /// The instance failed outside of a single request's end: no more requests for it. One that
+    /// fails before it is said to have started did not start.
     pub fn condemn(&mut self, lease: Lease, now: Timestamp) {
-        if let Some(replica) = self.replica_mut(lease)
-            && replica.state == State::Ready
-        {
-            let busy = replica.ongoing;
-            self.free.remove(&mut self.replicas, lease.slot, busy);
-            self.drain(lease, now);
+        match self.replica_mut(lease).map(|replica| replica.state) {
+            Some(State::Ready) => self.retire(lease, now),
+            Some(State::Starting) => {
+                self.lose_start(lease, now);
+                self.actions.push_back(Action::Drop(lease));
+            }
+            Some(State::Draining { .. }) | None => {}
         }
     }
 
     /// The next thing for the owner to do; none when all is done.
     pub fn next_action(&mut self) -> Option<Action<W>> {
         self.actions.pop_front()
+    }
+
+    /// A starting replica is gone.
+    fn lose_start(&mut self, lease: Lease, now: Timestamp) {
+        self.starting -= 1;
+        self.vacate(lease.slot);
+        self.failed_starts = self.failed_starts.saturating_add(1);
+        self.retry_at = now + control::backoff(self.failed_starts);
+        self.meter.start_failed();
+        self.loading &= self.starting > 0 || self.ready == 0;
+        if self.starting + self.ready == 0 && self.failed_starts >= FAILED_STARTS_MAX {
+            self.refuse_waiting(Refusal::StartFailing { retry_at: self.retry_at }, now);
+        }
+    }
+
+    fn refuse_waiting(&mut self, refusal: Refusal, now: Timestamp) {
+        while let Some(waiter) = self.queue.pop() {
+            self.meter.rejected(now);
+            self.actions.push_back(Action::Refuse(waiter, refusal));
+        }
+        self.meter.set_queued(0, now);
     }
 
     /// Gives a request to the replica in `slot`, which is in the free lists.
@@ -299,9 +326,17 @@ impl<W> Pool<W> {
         lease
     }
 
+    /// From ready to draining, at once gone when idle.
+    fn retire(&mut self, lease: Lease, now: Timestamp) {
+        let busy = self.replica_mut(lease).expect("the caller looked it up").ongoing;
+        self.free.remove(&mut self.replicas, lease.slot, busy);
+        self.drain(lease, now);
+    }
+
     /// From ready to draining; the replica is in no free list any more. Its successor starts now.
     fn drain(&mut self, lease: Lease, now: Timestamp) {
         let deadline = now + self.limits.drain_timeout;
+        let deadline = self.closed.map_or(deadline, |closed| closed.min(deadline));
         let replica = self.replica_mut(lease).expect("the caller looked it up");
         assert_eq!(replica.state, State::Ready, "only ready replicas drain");
         replica.state = State::Draining { deadline };
@@ -352,10 +387,12 @@ impl<W> Pool<W> {
         self.asleep = false;
         let wanted = self.limits.initial.max(1).min(self.limits.max);
         self.target = self.target.max(wanted).max(self.limits.min);
-        if now >= self.retry_at || self.failed_starts == 0 {
-            for _ in 0..wanted {
-                self.start(now);
-            }
+        self.loading = true;
+        if self.failed_starts > 0 {
+            return self.refill(now);
+        }
+        for _ in 0..wanted {
+            self.start(now);
         }
     }
 }

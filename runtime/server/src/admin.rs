@@ -135,7 +135,7 @@ async fn info(State(admin): State<Admin>) -> Json<api::Info> {
 }
 
 async fn put_component(State(admin): State<Admin>, body: Body) -> Result<Response, ApiError> {
-    let (is_new, component) = admin.control.put_component(chunks(body)).await?;
+    let (is_new, component) = admin.control.put_component(None, chunks(body)).await?;
     Ok((status_of(is_new), Json(component)).into_response())
 }
 

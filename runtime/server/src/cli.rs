@@ -83,8 +83,12 @@ enum Command {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse(); // Ends the process with 2, or with 0 after --help.
-    match run(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
+    let done = match cli.command {
+        Command::CompileArtifact(compile) => compile.run(),
+        command => run(command).map(|()| ExitCode::SUCCESS),
+    };
+    match done {
+        Ok(code) => code,
         // The reader of a pipe has gone, as in `samovar list | head`: it has seen enough.
         Err(error) if failure::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -110,7 +114,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::New(new) => new.run(),
         Command::Build(build) => build.run(),
         Command::Completion(completion) => completion.run(),
-        Command::CompileArtifact(compile) => compile.run(),
+        Command::CompileArtifact(_) => unreachable!("it has an exit code of its own"),
     }
 }
 

@@ -24,6 +24,7 @@ use std::{
     io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -33,9 +34,13 @@ use crate::spec::Digest;
 use self::{artifacts::Artifacts, metadata::Metadata};
 pub use self::{
     artifacts::{Upload, Uploaded},
-    error::StoreError,
+    error::{StoreError, is_full},
     metadata::{ComponentRecord, ComponentUser, DeploymentRecord, PolicyRecord, PolicyUse},
 };
+
+/// How often, and how far apart, the lock of the data folder is tried: for half a second in all.
+const LOCK_TRIES: u32 = 25;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// One data folder, opened by this process alone. Shared behind an `Arc`; all methods take `&self`.
 pub struct Store {
@@ -287,11 +292,21 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
         .write(true)
         .open(folder.join("lock"))
         .map_err(unreadable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { folder: folder.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(unreadable(source)),
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => pause(),
+            Err(TryLockError::Error(source)) => return Err(unreadable(source)),
+        }
     }
+    Err(StoreError::Locked { folder: folder.to_owned() })
+}
+
+/// A process that was killed holds its lock until its memory is torn down, and so does a child it
+/// was just starting.
+#[expect(clippy::disallowed_methods, reason = "at start-up, before there is a runtime to wait in")]
+fn pause() {
+    std::thread::sleep(LOCK_PAUSE);
 }
 
 fn empty_folder(folder: &Path) -> io::Result<()> {

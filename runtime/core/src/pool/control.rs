@@ -1,6 +1,6 @@
 //! The pool's slow side: targets, time-outs, and what policies and operators look at.
 
-use super::{Action, Pool, Refusal, Totals};
+use super::{Pool, Refusal, Totals};
 use crate::histogram::Histogram;
 use crate::limits::PoolLimits;
 use crate::observation::Observation;
@@ -83,9 +83,11 @@ impl<W> Pool<W> {
         if self.asleep || self.closed.is_some() {
             return;
         }
-        self.target = target.min(self.limits.max);
+        let target = target.min(self.limits.max);
+        self.loading |= self.target == 0 && target > 0 && self.starting + self.ready == 0;
+        self.target = target;
         for id in remove_first {
-            if self.starting + self.ready <= self.floor() {
+            if self.ready <= self.floor() {
                 break;
             }
             if let Some(lease) = self.removable(*id, now) {
@@ -95,7 +97,8 @@ impl<W> Pool<W> {
         self.plan(now);
     }
 
-    /// Takes no more requests. Those that wait or run are finished until the drain time-out.
+    /// Takes no more requests. Those that wait or run are finished until the drain time-out; what
+    /// is left then is refused or cut.
     pub fn close(&mut self, now: Timestamp) {
         if self.closed.is_none() {
             self.closed = Some(now + self.limits.drain_timeout);
@@ -106,9 +109,9 @@ impl<W> Pool<W> {
 
     /// Brings the pool towards its target and carries out what has come due.
     pub fn plan(&mut self, now: Timestamp) {
-        self.cut_overdue(now);
-        self.retire_aged(now);
         self.fall_asleep(now);
+        self.retire_aged(now);
+        self.cut_overdue(now);
         self.shrink(now);
         self.refill(now);
     }
@@ -117,27 +120,30 @@ impl<W> Pool<W> {
     pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
         let mut due: Option<Timestamp> = None;
         let mut note = |at: Timestamp| due = Some(due.map_or(at, |due| due.min(at)));
-        let excess = self.starting + self.ready > self.floor();
+        let excess = self.ready > self.floor();
         for replica in self.replicas.iter().flatten() {
             match replica.state {
                 State::Draining { deadline } => note(deadline),
-                State::Ready | State::Starting => {
+                State::Starting => {}
+                State::Ready => {
                     if let Some(age) = self.limits.max_age {
                         note(replica.ordered + age);
                     }
-                    if excess && replica.state == State::Ready && replica.ongoing == 0 {
+                    if excess && replica.ongoing == 0 {
                         note(replica.idle_since + self.limits.scaledown_ttl);
                     }
                 }
             }
         }
-        if self.starting + self.ready < self.floor() {
-            note(self.retry_at);
+        if let Some(at) = self.start_at(now) {
+            note(at);
         }
         if let Some(at) = self.sleep_at() {
             note(at);
         }
-        if let Some(deadline) = self.closed {
+        if let Some(deadline) = self.closed
+            && (self.queue.len() > 0 || self.ready > 0)
+        {
             note(deadline);
         }
         // A time that has passed is due at once, not before now.
@@ -183,18 +189,20 @@ impl<W> Pool<W> {
 
     /// Starts what is missing, unless starts fail and the next attempt is not due.
     pub(super) fn refill(&mut self, now: Timestamp) {
-        if self.failed_starts > 0 && now < self.retry_at {
-            return;
-        }
-        let floor = self.floor();
-        // After a failure, one attempt at a time until one succeeds.
-        let most = if self.failed_starts > 0 { 1 } else { floor };
-        let active = self.starting + self.ready;
-        for _ in active..floor.min(active.saturating_add(most)) {
-            if self.failed_starts > 0 && self.starting > 0 {
-                break;
-            }
+        while self.start_at(now).is_some_and(|at| at <= now) {
             self.start(now);
+        }
+    }
+
+    /// When the next replica may be started; none if none is missing.
+    fn start_at(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.starting + self.ready >= self.floor() {
+            return None;
+        }
+        match self.failed_starts {
+            0 => Some(now),
+            // After a failure, one attempt at a time until one succeeds.
+            _ => (self.starting == 0).then_some(self.retry_at),
         }
     }
 
@@ -208,21 +216,20 @@ impl<W> Pool<W> {
         }
     }
 
-    /// Cuts replicas, and the queue of a closed pool, whose drain time-out has passed.
+    /// Cuts replicas, and ends a closed pool, whose drain time-out has passed.
     fn cut_overdue(&mut self, now: Timestamp) {
+        if self.closed.is_some_and(|deadline| deadline <= now) {
+            self.refuse_waiting(Refusal::Closed, now);
+            for lease in self.leases(|replica| replica.state == State::Ready) {
+                self.retire(lease, now);
+            }
+        }
         let overdue = self.leases(|replica| match replica.state {
             State::Draining { deadline } => deadline <= now,
             State::Starting | State::Ready => false,
         });
         for lease in overdue {
             self.remove(lease, now);
-        }
-        if self.closed.is_some_and(|deadline| deadline <= now) {
-            while let Some(waiter) = self.queue.pop() {
-                self.meter.rejected();
-                self.actions.push_back(Action::Refuse(waiter, Refusal::Closed));
-            }
-            self.meter.set_queued(0, now);
         }
     }
 
@@ -257,14 +264,14 @@ impl<W> Pool<W> {
         if busy || self.asleep || self.closed.is_some() || self.ready == 0 {
             return None;
         }
-        // A pool that was never used is as old as its youngest replica: loading is not idleness.
-        let ready_since = self.replicas.iter().flatten().map(|replica| replica.idle_since).max();
-        Some(self.meter.last_used().max(ready_since).unwrap_or(self.created) + ttl)
+        // Replacements that loaded do not count, or replicas that age would keep a pool awake.
+        Some(self.meter.last_used().max(self.loaded).unwrap_or(self.created) + ttl)
     }
 
-    /// Removes idle replicas above the target, longest idle first.
+    /// Removes idle replicas above the target, longest idle first. Those that start do not count:
+    /// a warm replica is not given up for one that may fail.
     fn shrink(&mut self, now: Timestamp) {
-        let excess = (self.starting + self.ready).saturating_sub(self.floor());
+        let excess = self.ready.saturating_sub(self.floor());
         if excess == 0 {
             return;
         }
@@ -294,14 +301,6 @@ impl<W> Pool<W> {
             replica.as_ref().is_some_and(|replica| replica.id == id && self.may_go(replica, now))
         })?;
         Some(Lease { slot: slot as u32, id })
-    }
-
-    /// From ready to draining, at once gone when idle.
-    fn retire(&mut self, lease: Lease, now: Timestamp) {
-        let replica = self.replicas[lease.slot as usize].as_ref().expect("the caller found it");
-        let busy = replica.ongoing;
-        self.free.remove(&mut self.replicas, lease.slot, busy);
-        self.drain(lease, now);
     }
 
     fn leases(&self, wanted: impl Fn(&Replica) -> bool) -> Vec<Lease> {

@@ -8,6 +8,7 @@ use crate::replica::Replica;
 type Replicas = [Option<Replica>];
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct FreeLists {
     /// First replica of the list of those that serve `index` requests.
     heads: Vec<Option<u32>>,

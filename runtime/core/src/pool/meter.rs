@@ -37,6 +37,7 @@ pub struct Totals {
 
 /// A count and its integral over time.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
 struct Gauge {
     value: u32,
     /// Value times seconds since the last look.
@@ -44,6 +45,7 @@ struct Gauge {
 }
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Meter {
     totals: Totals,
     /// `totals` at the last look.
@@ -90,8 +92,9 @@ impl Meter {
         self.last_used = self.last_used.max(Some(now));
     }
 
-    pub fn rejected(&mut self) {
+    pub fn rejected(&mut self, now: Timestamp) {
         self.totals.rejected += 1;
+        self.last_used = self.last_used.max(Some(now));
     }
 
     pub fn started(&mut self) {

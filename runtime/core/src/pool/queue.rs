@@ -3,11 +3,16 @@
 use crate::time::Timestamp;
 use std::collections::VecDeque;
 
+/// Places of gone requests that are kept beside as many as there are waiting ones: few enough to
+/// be no burden, enough that a short queue is not swept at each cancellation.
+const GONE_MAX: usize = 16;
+
 /// A waiting request. Tickets only grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 struct Waiting<W> {
     ticket: Ticket,
     since: Timestamp,
@@ -16,6 +21,7 @@ struct Waiting<W> {
 }
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Queue<W> {
     places: VecDeque<Waiting<W>>,
     live: u32,
@@ -59,11 +65,17 @@ impl<W> Queue<W> {
         let index = self.places.binary_search_by_key(&ticket, |place| place.ticket).ok()?;
         let waiter = self.places[index].waiter.take()?;
         self.live -= 1;
-        // Gone places must not pile up in front, where `oldest` looks.
-        while self.places.front().is_some_and(|place| place.waiter.is_none()) {
-            self.places.pop_front();
+        // Gone places must not pile up behind one that waits long.
+        if self.places.len() > 2 * self.live as usize + GONE_MAX {
+            self.places.retain(|place| place.waiter.is_some());
         }
         Some(waiter)
+    }
+
+    /// How many places are kept, those of requests that left included.
+    #[cfg(test)]
+    pub fn places(&self) -> usize {
+        self.places.len()
     }
 
     /// Since when the first one waits.

@@ -1,0 +1,16 @@
+//! The pool's rules, one fact per test, and its invariants under random operations.
+//!
+//! The tables run a [`script`] against one pool and compare what it did, line by line. The
+//! properties run random operations in a [`world`] that knows only what the pool's owner knows.
+
+mod closing;
+mod dispatch;
+mod life;
+mod observing;
+mod properties;
+mod scaling;
+mod script;
+mod sleep;
+mod starts;
+mod wake;
+mod world;

@@ -4,6 +4,7 @@ use crate::wasm::compile;
 use crate::wasm::inspect::Kind;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// Compile a component, for the server
 #[derive(Debug, Args)]
@@ -26,7 +27,7 @@ enum KindArg {
 
 impl CompileArtifact {
     /// Compiles, and ends.
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
         let kind = match self.kind {
             KindArg::Handler => Kind::Handler,
             KindArg::Policy => Kind::Policy,

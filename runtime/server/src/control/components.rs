@@ -20,9 +20,11 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// Everything that can be wrong with an upload. Nothing is stored then.
+    /// Everything that can be wrong with an upload, also that it is not of the `expected` kind.
+    /// Nothing is stored then.
     pub async fn put_component(
         &self,
+        expected: Option<Kind>,
         body: impl Stream<Item = Result<Bytes, String>> + Send,
     ) -> Result<(bool, api::Component), ApiError> {
         let uploaded = self.receive(body).await?;
@@ -39,7 +41,12 @@ impl Control {
         let inspection = inspection.await.map_err(|error| {
             ApiError::new(ErrorCode::InvalidComponent, format!("inspecting failed: {error}"))
         })??;
-        self.library.admit(digest, inspection.world, uploaded.path()).await?;
+        check_kind(&digest, inspection.world, expected)?;
+        let admitted = self.library.admit(digest, inspection.world, uploaded.path()).await;
+        if admitted.is_err() && self.store.component(&digest).is_none() {
+            self.stored(move |store| store.sweep_code(|key| !key.starts_with(&digest.hex()))).await?;
+        }
+        admitted?;
         let record = record(&uploaded, inspection);
         let component = to_api(&record)?;
         let is_new = self.stored(move |store| store.commit_component(uploaded, record)).await?;
@@ -119,22 +126,29 @@ impl Control {
     /// The world of a stored component, which must be of this kind.
     pub(super) fn world(&self, digest: &Digest, kind: Kind) -> Result<World, ApiError> {
         let world = self.component(digest)?.world;
-        match (kind, Kind::from(world)) {
-            (Kind::Handler, Kind::Policy) => {
-                let message =
-                    format!("component {} is a scaling policy, not a handler", digest.short());
-                let hint = "push it with `samovar policy push`, then `samovar policy swap`";
-                Err(ApiError::new(ErrorCode::NotAHandler, message).with_hint(hint))
-            }
-            (Kind::Policy, Kind::Handler) => {
-                let message =
-                    format!("component {} is a handler, not a scaling policy", digest.short());
-                let hint = "it must export `samovar:policy/scaling@0.1.x`; deploy handlers with \
-                            `samovar deploy`";
-                Err(ApiError::new(ErrorCode::NotAPolicy, message).with_hint(hint))
-            }
-            (Kind::Handler, Kind::Handler) | (Kind::Policy, Kind::Policy) => Ok(world),
+        check_kind(digest, world, Some(kind))?;
+        Ok(world)
+    }
+}
+
+/// Whether a component of this world can be used as `expected`.
+fn check_kind(digest: &Digest, world: World, expected: Option<Kind>) -> Result<(), ApiError> {
+    let digest = digest.short();
+    match (expected, Kind::from(world)) {
+        (Some(Kind::Handler), Kind::Policy) => {
+            let message = format!("component {digest} is a scaling policy, not a handler");
+            let hint = "push it with `samovar policy push`, then `samovar policy swap`";
+            Err(ApiError::new(ErrorCode::NotAHandler, message).with_hint(hint))
         }
+        (Some(Kind::Policy), Kind::Handler) => {
+            let message = format!("component {digest} is a handler, not a scaling policy");
+            let hint = "it must export `samovar:policy/scaling@0.1.x`; deploy handlers with \
+                        `samovar deploy`";
+            Err(ApiError::new(ErrorCode::NotAPolicy, message).with_hint(hint))
+        }
+        (None, _)
+        | (Some(Kind::Handler), Kind::Handler)
+        | (Some(Kind::Policy), Kind::Policy) => Ok(()),
     }
 }
 

@@ -37,8 +37,7 @@ impl Control {
             let error = ApiError::new(ErrorCode::NameTaken, message);
             return Err(error.with_hint("push yours under another name"));
         }
-        let (_, component) = self.put_component(body).await?;
-        self.world(&component.digest, Kind::Policy)?;
+        let (_, component) = self.put_component(Some(Kind::Policy), body).await?;
         let program = self.library.program(component.digest).await?;
         let _changing = self.change("policy", name.as_str()).await;
         let is_new = self.store.policy(name.as_str()).is_none();

@@ -60,7 +60,8 @@ impl StoreError {
     }
 }
 
-fn is_full(error: &io::Error) -> bool {
+/// Whether there was no room: on the disk, in the quota, or under the limit for files.
+pub fn is_full(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }

@@ -7,8 +7,9 @@
 use super::engine;
 use super::inspect::Kind;
 use crate::api::{ApiError, ErrorCode};
+use crate::store::is_full;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
@@ -20,6 +21,8 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(20);
 const COMPILERS_MAX: usize = 2;
 /// Bytes kept of a compiler's error.
 const ERROR_BYTES_MAX: u64 = 16 << 10;
+/// Exit code of a compiler that had no room for the code, `EX_CANTCREAT` of sysexits.
+const EXIT_NO_ROOM: u8 = 73;
 
 /// What one compilation may take.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +62,8 @@ impl Compilers {
         let mut child = self.start(kind, wasm, code).map_err(|error| {
             ApiError::new(ErrorCode::CompileFailed, format!("start the compiler: {error}"))
         })?;
+        // `wait` closes it, which would end the compiler.
+        let _alive = child.stdin.take();
         let mut stderr = child.stderr.take().expect("stderr is piped").take(ERROR_BYTES_MAX);
         let mut text = Vec::new();
         let watched = async {
@@ -82,7 +87,12 @@ impl Compilers {
         if status.success() {
             return Ok(());
         }
+        if status.code() == Some(EXIT_NO_ROOM.into()) {
+            let message = "no space left to write the compiled component";
+            return Err(ApiError::new(ErrorCode::StorageFull, message));
+        }
         let text = String::from_utf8_lossy(&text);
+        let text = text.strip_prefix("error: ").unwrap_or(&text);
         let message = match text.trim() {
             "" => format!("the compiler ended with {status}"),
             text => text.to_owned(),
@@ -95,7 +105,8 @@ impl Compilers {
         let mut command = Command::new(&self.program);
         command.arg("compile-artifact").args(["--kind", kind.as_str()]).arg(wasm).arg(code);
         command.env_clear().env("RUST_BACKTRACE", "0");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // The compiler ends when its standard input does, which is when this process is gone.
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         command.kill_on_drop(true);
         let cpu_seconds = self.limits.timeout.as_secs().saturating_mul(4).saturating_add(1);
         // SAFETY: only async-signal-safe system calls.
@@ -139,16 +150,24 @@ fn resident_bytes(statm: &Path) -> Option<u64> {
     Some(pages * 4096)
 }
 
-/// The hidden command: compiles `wasm` into `code`.
+/// The hidden command: compiles `wasm` into `code`. Ends at once when standard input does: the
+/// server that started it is gone then.
 ///
 /// # Errors
 ///
-/// When the file cannot be read or written, or the component is not valid.
-pub fn run_compiler(kind: Kind, wasm: &Path, code: &Path) -> anyhow::Result<()> {
+/// When the component cannot be read or is not valid, or the code cannot be written.
+pub fn run_compiler(kind: Kind, wasm: &Path, code: &Path) -> anyhow::Result<ExitCode> {
     use anyhow::Context as _;
+    std::thread::Builder::new().name("parent".into()).spawn(|| {
+        _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        std::process::exit(1);
+    })?;
     let engine = engine::compiler(kind)?;
     let bytes = std::fs::read(wasm).context("read component")?;
     let compiled = engine.precompile_component(&bytes)?;
-    std::fs::write(code, compiled).context("write compiled component")?;
-    Ok(())
+    match std::fs::write(code, compiled) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) if is_full(&error) => Ok(ExitCode::from(EXIT_NO_ROOM)),
+        Err(error) => Err(error).context("write compiled component"),
+    }
 }

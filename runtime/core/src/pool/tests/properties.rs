@@ -1,0 +1,107 @@
+//! Random operations on pools with random limits.
+
+use super::world::{Requests, Step, World};
+use crate::limits::PoolLimits;
+use crate::pool::{Health, Outcome};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use std::time::Duration;
+
+proptest! {
+    #[test]
+    fn the_invariants_hold_after_every_step(limits in limits(), steps in vec(step(), 1..150)) {
+        let mut world = World::new(limits);
+        for step in &steps {
+            world.step(step);
+        }
+    }
+
+    #[test]
+    fn every_waiting_request_is_woken_or_refused(limits in limits(), steps in vec(step(), 1..80)) {
+        let mut world = World::new(limits);
+        for step in &steps {
+            world.step(step);
+        }
+        world.serve_all();
+    }
+
+    #[test]
+    fn an_unused_pool_falls_asleep(limits in limits(), steps in vec(step(), 1..60)) {
+        let mut world = World::new(limits.clone());
+        for step in &steps {
+            world.step(step);
+        }
+        if let Some(idle_ttl) = limits.idle_ttl {
+            world.serve_all();
+            world.fall_asleep(idle_ttl);
+        }
+    }
+
+    #[test]
+    fn a_closed_pool_finishes_by_its_deadline(
+        limits in limits(),
+        steps in vec(step(), 1..80),
+        requests in prop_oneof![Just(Requests::End), Just(Requests::Hang)],
+    ) {
+        let mut world = World::new(limits);
+        for step in steps.iter().filter(|step| !matches!(step, Step::Close)) {
+            world.step(step);
+        }
+        world.close_and_finish(requests);
+    }
+}
+
+/// Small limits, so that all of them are met often.
+fn limits() -> impl Strategy<Value = PoolLimits> {
+    let counts = (0u32..3, 1u32..5, 0u32..5, 1u32..4, 1u32..5);
+    let times = (
+        proptest::option::of(100u64..3_000),
+        0u64..2_000,
+        proptest::option::of(300u64..3_000),
+        0u64..2_000,
+        proptest::option::of(1u64..5),
+    );
+    (counts, times).prop_map(|((min, max, initial, concurrency, queue_max), times)| {
+        let (idle_ttl, scaledown_ttl, max_age, drain_timeout, max_requests) = times;
+        let max = max.max(min);
+        PoolLimits {
+            min,
+            max,
+            initial: initial.min(max),
+            concurrency,
+            idle_ttl: idle_ttl.map(Duration::from_millis),
+            scaledown_ttl: Duration::from_millis(scaledown_ttl),
+            max_requests,
+            max_age: max_age.map(Duration::from_millis),
+            drain_timeout: Duration::from_millis(drain_timeout),
+            queue_max,
+        }
+    })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let index = 0usize..1_000;
+    prop_oneof![
+        12 => Just(Step::Arrive),
+        2 => index.clone().prop_map(Step::Cancel),
+        8 => (index.clone(), outcome(), health()).prop_map(|(i, o, h)| Step::Finish(i, o, h)),
+        8 => index.clone().prop_map(Step::Started),
+        3 => index.clone().prop_map(Step::StartFailed),
+        1 => index.clone().prop_map(Step::Condemn),
+        2 => (0u32..6, vec(0usize..8, 0..3)).prop_map(|(t, first)| Step::SetTarget(t, first)),
+        4 => Just(Step::Plan),
+        3 => Just(Step::PlanWhenDue),
+        6 => (0u64..1_000).prop_map(|millis| Step::Pass(Duration::from_millis(millis))),
+        1 => (1_000u64..60_000).prop_map(|millis| Step::Pass(Duration::from_millis(millis))),
+        2 => Just(Step::Observe),
+        1 => prop_oneof![9 => Just(Step::Plan), 1 => Just(Step::Close)],
+    ]
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![Just(Outcome::Completed), Just(Outcome::Failed), Just(Outcome::Cancelled)]
+}
+
+fn health() -> impl Strategy<Value = Health> {
+    prop_oneof![4 => Just(Health::Sound), 1 => Just(Health::Condemned)]
+}

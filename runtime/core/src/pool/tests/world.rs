@@ -1,0 +1,383 @@
+//! A pool's owner that carries everything out by random, and checks the pool after each step.
+//!
+//! It knows what an owner knows: what it was told to do and what it told the pool. From that it
+//! recomputes everything the pool counts along the way.
+
+mod audit;
+mod calm;
+
+pub use calm::Requests;
+use crate::limits::PoolLimits;
+use crate::pool::{
+    Action, Arrival, Counts, FAILED_STARTS_MAX, Health, Outcome, Pool, Refusal, Ticket,
+};
+use crate::replica::{Lease, ReplicaId, State};
+use crate::time::Timestamp;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// What the owner knows about a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Starting,
+    Ready,
+    Gone,
+}
+
+/// A request that was assigned and has not ended, on a replica that may be cut already.
+#[derive(Clone, Copy, Debug)]
+struct Served {
+    lease: Lease,
+    arrived: Timestamp,
+}
+
+/// One random step. Indices are taken modulo what there is.
+#[derive(Clone, Debug)]
+pub enum Step {
+    Arrive,
+    Cancel(usize),
+    Finish(usize, Outcome, Health),
+    /// Of any replica there ever was, late ones included; so are the next two.
+    Started(usize),
+    StartFailed(usize),
+    Condemn(usize),
+    SetTarget(u32, Vec<usize>),
+    Plan,
+    /// Time passes until the pool wants to be called, and it is.
+    PlanWhenDue,
+    Pass(Duration),
+    Observe,
+    Close,
+}
+
+/// Everything `Observation` sums up since the last look.
+#[derive(Debug, Default)]
+struct Tally {
+    looked: Option<Timestamp>,
+    queued_area: f64,
+    ongoing_area: f64,
+    arrived: u64,
+    completed: u64,
+    failed: u64,
+    rejected: u64,
+}
+
+pub struct World {
+    pub pool: Pool<u32>,
+    pub now: Timestamp,
+    limits: PoolLimits,
+    leases: Vec<Lease>,
+    lives: BTreeMap<ReplicaId, Life>,
+    /// The order in which replicas were last given or rid of a request.
+    touched: BTreeMap<ReplicaId, u64>,
+    touches: u64,
+    /// All tickets ever given.
+    tickets: Vec<(u32, Ticket)>,
+    waiting: VecDeque<(u32, Timestamp)>,
+    served: Vec<(u32, Served)>,
+    requests: u32,
+    failures: u32,
+    retry_at: Timestamp,
+    is_closed: bool,
+    tally: Tally,
+}
+
+impl World {
+    pub fn new(limits: PoolLimits) -> Self {
+        World {
+            pool: Pool::new(limits.clone(), Timestamp::ZERO),
+            now: Timestamp::ZERO,
+            limits,
+            leases: Vec::new(),
+            lives: BTreeMap::new(),
+            touched: BTreeMap::new(),
+            touches: 0,
+            tickets: Vec::new(),
+            waiting: VecDeque::new(),
+            served: Vec::new(),
+            requests: 0,
+            failures: 0,
+            retry_at: Timestamp::ZERO,
+            is_closed: false,
+            tally: Tally::default(),
+        }
+    }
+
+    pub fn step(&mut self, step: &Step) {
+        let now = self.now;
+        match step {
+            Step::Arrive => self.arrive(),
+            Step::Cancel(index) => self.cancel(*index),
+            Step::Finish(index, outcome, health) => {
+                if !self.served.is_empty() {
+                    self.finish(index % self.served.len(), *outcome, *health);
+                }
+            }
+            Step::Started(index) => self.replica_event(*index, Self::started),
+            Step::StartFailed(index) => self.replica_event(*index, Self::start_failed),
+            Step::Condemn(index) => self.replica_event(*index, Self::condemn),
+            Step::SetTarget(target, first) => {
+                let known = |index: &usize| self.leases.get(index % 8).map(|lease| lease.id);
+                let first: Vec<ReplicaId> = first.iter().filter_map(known).collect();
+                self.pool.set_target(*target, &first, now);
+                self.settle(None);
+            }
+            Step::Plan => self.plan(),
+            Step::PlanWhenDue => {
+                if let Some(due) = self.pool.next_wake(now) {
+                    self.pass(due.since(now));
+                    self.plan();
+                }
+            }
+            Step::Pass(time) => self.pass(*time),
+            Step::Observe => self.observe(),
+            Step::Close => {
+                self.is_closed = true;
+                self.pool.close(now);
+                self.settle(None);
+            }
+        }
+        self.audit();
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+        self.tally.queued_area += self.waiting.len() as f64 * time.as_secs_f64();
+        self.tally.ongoing_area += self.served.len() as f64 * time.as_secs_f64();
+    }
+
+    fn arrive(&mut self) {
+        let request = self.requests;
+        self.requests += 1;
+        let expected = self.expected_arrival();
+        let got = self.pool.arrive(|| request, self.now);
+        match (got, expected) {
+            (Arrival::Queued(ticket), Expected::Queued) => {
+                self.tickets.push((request, ticket));
+                self.waiting.push_back((request, self.now));
+            }
+            (Arrival::Assigned(lease), Expected::On(id)) if lease.id == id => {
+                self.serve(request, lease, self.now);
+            }
+            (Arrival::Refused(got), Expected::Refused(expected)) if got == expected => {
+                self.tally.rejected += u64::from(got != Refusal::Closed);
+            }
+            (got, expected) => panic!("{got:?} instead of {expected:?}"),
+        }
+        self.tally.arrived += u64::from(got != Arrival::Refused(Refusal::Closed));
+        self.settle(None);
+    }
+
+    /// The reference for dispatch: look at all replicas, every time.
+    fn expected_arrival(&self) -> Expected {
+        let counts = self.pool.counts();
+        let replicas = self.pool.replicas.iter().flatten();
+        let room = replicas.filter(|replica| {
+            replica.state == State::Ready && self.busy(replica.id) < self.limits.concurrency
+        });
+        let best = room
+            .min_by_key(|r| (self.busy(r.id), std::cmp::Reverse(self.touched[&r.id])))
+            .map(|replica| replica.id);
+        if self.is_closed {
+            Expected::Refused(Refusal::Closed)
+        } else if let Some(best) = best {
+            Expected::On(best)
+        } else if self.waiting.len() as u32 >= self.limits.queue_max {
+            Expected::Refused(Refusal::QueueFull)
+        } else if counts.starting + counts.ready == 0
+            && self.failures >= FAILED_STARTS_MAX
+            && self.now < self.retry_at
+        {
+            Expected::Refused(Refusal::StartFailing { retry_at: self.retry_at })
+        } else {
+            Expected::Queued
+        }
+    }
+
+    fn cancel(&mut self, index: usize) {
+        if self.tickets.is_empty() {
+            return;
+        }
+        let (request, ticket) = self.tickets[index % self.tickets.len()];
+        let place = self.waiting.iter().position(|(waiting, _)| *waiting == request);
+        assert_eq!(self.pool.cancel(ticket, self.now), place.map(|_| request));
+        if let Some(place) = place {
+            self.waiting.remove(place);
+            self.tally.rejected += 1;
+        }
+        self.settle(None);
+    }
+
+    fn finish(&mut self, index: usize, outcome: Outcome, health: Health) {
+        let (_, Served { lease, arrived }) = self.served.swap_remove(index);
+        match outcome {
+            Outcome::Completed => self.tally.completed += 1,
+            Outcome::Failed | Outcome::Cancelled => self.tally.failed += 1,
+        }
+        self.touch(lease.id);
+        self.pool.finish(lease, arrived, outcome, health, self.now);
+        self.settle(Some(lease));
+    }
+
+    fn replica_event(&mut self, index: usize, event: impl FnOnce(&mut Self, Lease)) {
+        if !self.leases.is_empty() {
+            let lease = self.leases[index % self.leases.len()];
+            event(self, lease);
+        }
+    }
+
+    fn started(&mut self, lease: Lease) {
+        let is_due = self.lives[&lease.id] == Life::Starting;
+        if is_due {
+            self.lives.insert(lease.id, Life::Ready);
+            self.failures = 0;
+            self.touch(lease.id);
+        }
+        self.told(is_due, |pool, now| pool.started(lease, now), lease);
+    }
+
+    fn start_failed(&mut self, lease: Lease) {
+        let is_due = self.lives[&lease.id] == Life::Starting;
+        if is_due {
+            self.lives.insert(lease.id, Life::Gone);
+            self.count_failure();
+        }
+        self.told(is_due, |pool, now| pool.start_failed(lease, now), lease);
+    }
+
+    fn condemn(&mut self, lease: Lease) {
+        let life = self.lives[&lease.id];
+        if life == Life::Starting {
+            self.count_failure();
+        }
+        self.told(life != Life::Gone, |pool, now| pool.condemn(lease, now), lease);
+        let replicas = self.pool.replicas.iter().flatten();
+        let mut left = replicas.filter(|replica| replica.id == lease.id);
+        assert!(left.all(|replica| matches!(replica.state, State::Draining { .. })));
+    }
+
+    fn count_failure(&mut self) {
+        self.failures += 1;
+        let pause = Duration::from_millis(100).saturating_mul(1 << (self.failures - 1).min(20));
+        self.retry_at = self.now + pause.min(Duration::from_secs(30));
+    }
+
+    /// An event that comes late must change nothing.
+    fn told(&mut self, is_due: bool, event: impl FnOnce(&mut Pool<u32>, Timestamp), lease: Lease) {
+        let before = sketch(&self.pool);
+        event(&mut self.pool, self.now);
+        assert!(is_due || before == sketch(&self.pool), "a late event changed the pool");
+        self.settle(Some(lease));
+    }
+
+    pub fn plan(&mut self) {
+        self.pool.plan(self.now);
+        self.settle(None);
+        let next = self.pool.next_wake(self.now);
+        assert!(next.is_none_or(|next| next > self.now), "one plan does all that is due");
+    }
+
+    fn observe(&mut self) {
+        let seen = self.pool.observe(true, self.now);
+        let tally = std::mem::take(&mut self.tally);
+        let since = tally.looked.map_or(Duration::ZERO, |looked| self.now.since(looked));
+        assert_eq!(seen.since, since);
+        for (got, area) in [
+            (seen.queued_average, tally.queued_area),
+            (seen.ongoing_average, tally.ongoing_area),
+        ] {
+            assert_eq!(got.is_some(), !since.is_zero(), "no time, no average");
+            let off = got.unwrap_or(0.0) * since.as_secs_f64() - area;
+            assert!(got.is_none() || off.abs() < 1e-6, "average off by {off}");
+        }
+        let ended = tally.completed + tally.failed;
+        assert_eq!((seen.arrived, seen.completed), (tally.arrived, tally.completed));
+        assert_eq!((seen.failed, seen.rejected), (tally.failed, tally.rejected));
+        assert_eq!(seen.latency.is_some(), ended > 0);
+        let oldest = self.waiting.front().map(|(_, since)| self.now.since(*since));
+        assert_eq!(seen.oldest_wait, oldest);
+        assert_eq!(seen.replicas.len() as u32, seen.starting + seen.ready + seen.draining);
+        self.tally.looked = Some(self.now);
+    }
+
+    /// Carries out what the pool asks for. `event` is the replica the event was about: only it
+    /// may wake requests.
+    fn settle(&mut self, event: Option<Lease>) {
+        while let Some(action) = self.pool.next_action() {
+            match action {
+                Action::Start(lease) => {
+                    let used = self.alive().any(|other| other.slot == lease.slot);
+                    assert!(!used && !self.lives.contains_key(&lease.id), "a fresh replica");
+                    let loading = self.lives.values().any(|life| *life == Life::Starting);
+                    let may = self.failures == 0 || (self.now >= self.retry_at && !loading);
+                    assert!(may, "after a failure one attempt at a time, not before it is due");
+                    self.lives.insert(lease.id, Life::Starting);
+                    self.leases.push(lease);
+                }
+                Action::Drop(lease) => {
+                    assert_eq!(self.busy(lease.id), 0, "only idle replicas are dropped");
+                    self.leave(lease, event);
+                }
+                Action::Cut(lease) => {
+                    assert!(self.busy(lease.id) > 0, "only busy replicas are cut");
+                    self.leave(lease, event);
+                }
+                Action::Wake(request, lease) => {
+                    assert_eq!(event, Some(lease), "a request is woken by its replica's event");
+                    let (first, arrived) = self.waiting.pop_front().expect("one waits");
+                    assert_eq!(first, request, "first come, first served");
+                    self.serve(request, lease, arrived);
+                }
+                Action::Refuse(request, refusal) => {
+                    let (first, _) = self.waiting.pop_front().expect("one waits");
+                    assert_eq!(first, request, "refused in order");
+                    assert_ne!(refusal, Refusal::QueueFull, "it is in the queue");
+                    self.tally.rejected += 1;
+                }
+            }
+        }
+    }
+
+    fn serve(&mut self, request: u32, lease: Lease, arrived: Timestamp) {
+        assert_eq!(self.lives[&lease.id], Life::Ready, "served by a ready replica");
+        self.touch(lease.id);
+        self.served.push((request, Served { lease, arrived }));
+        assert!(self.busy(lease.id) <= self.limits.concurrency, "nobody above concurrency");
+    }
+
+    fn leave(&mut self, lease: Lease, event: Option<Lease>) {
+        let life = self.lives.insert(lease.id, Life::Gone);
+        let lost = life == Some(Life::Starting) && event == Some(lease);
+        assert!(lost || life == Some(Life::Ready), "gone once");
+    }
+
+    fn touch(&mut self, id: ReplicaId) {
+        self.touches += 1;
+        self.touched.insert(id, self.touches);
+    }
+
+    fn busy(&self, id: ReplicaId) -> u32 {
+        self.served.iter().filter(|(_, served)| served.lease.id == id).count() as u32
+    }
+
+    fn alive(&self) -> impl Iterator<Item = &Lease> {
+        self.leases.iter().filter(|lease| self.lives[&lease.id] != Life::Gone)
+    }
+}
+
+/// What the pool should answer.
+#[derive(Debug)]
+enum Expected {
+    On(ReplicaId),
+    Queued,
+    Refused(Refusal),
+}
+
+/// What an owner can see of a pool.
+type Sketch = (Counts, bool, usize, Vec<(ReplicaId, State, u32)>);
+
+fn sketch(pool: &Pool<u32>) -> Sketch {
+    let replicas = pool.replicas.iter().flatten();
+    let replicas = replicas.map(|replica| (replica.id, replica.state, replica.ongoing)).collect();
+    (pool.counts(), pool.is_asleep(), pool.actions.len(), replicas)
+}

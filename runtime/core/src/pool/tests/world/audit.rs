@@ -1,0 +1,143 @@
+//! What must hold after every step, recomputed from scratch.
+
+use super::{Life, World, sketch};
+use crate::pool::FAILED_STARTS_MAX;
+use crate::replica::State;
+use std::time::Duration;
+
+const A_DAY: Duration = Duration::from_secs(86_400);
+
+impl World {
+    pub fn audit(&self) {
+        self.audit_counts();
+        self.audit_replicas();
+        self.audit_free_lists();
+        self.audit_queue();
+        self.audit_sleep_and_end();
+        self.audit_next_wake();
+    }
+
+    fn audit_counts(&self) {
+        let counts = self.pool.counts();
+        let count = |wanted: fn(&State) -> bool| {
+            let replicas = self.pool.replicas.iter().flatten();
+            replicas.filter(|replica| wanted(&replica.state)).count() as u32
+        };
+        assert_eq!(counts.starting, count(|state| *state == State::Starting));
+        assert_eq!(counts.ready, count(|state| *state == State::Ready));
+        assert_eq!(counts.draining, count(|state| matches!(state, State::Draining { .. })));
+        assert_eq!(counts.ongoing, self.served.len() as u32, "assigned minus finished");
+        assert_eq!(counts.queued, self.waiting.len() as u32);
+        assert!(counts.starting + counts.ready <= self.limits.max, "never above max");
+        assert!(counts.target <= self.limits.max, "never aims above max");
+        let totals = self.pool.totals();
+        let ended = totals.completed + totals.failed + totals.cancelled + totals.rejected;
+        let here = u64::from(counts.queued + counts.ongoing);
+        assert_eq!(totals.arrived, ended + here, "a request is in one place");
+        assert!(self.pool.actions.is_empty(), "the owner carried everything out");
+    }
+
+    fn audit_replicas(&self) {
+        for (slot, replica) in self.pool.replicas.iter().enumerate() {
+            let is_vacant = self.pool.vacant.contains(&(slot as u32));
+            assert_eq!(replica.is_none(), is_vacant, "vacant slots are listed");
+            let Some(replica) = replica else { continue };
+            let life = self.lives[&replica.id];
+            assert_eq!(replica.state == State::Starting, life == Life::Starting);
+            assert_ne!(life, Life::Gone, "told to be gone is gone");
+            assert_eq!(replica.ongoing, self.busy(replica.id));
+            let spent = self.limits.max_requests.is_some_and(|most| replica.assigned >= most);
+            assert!(!spent || replica.state != State::Ready, "a spent replica is not ready");
+            let drains = matches!(replica.state, State::Draining { .. });
+            assert!(!drains || replica.ongoing > 0, "an idle replica does not drain, it goes");
+        }
+        assert_eq!(self.alive().count() as u32, self.pool.replica_count());
+        let mut vacant = self.pool.vacant.clone();
+        vacant.sort_unstable();
+        vacant.dedup();
+        assert_eq!(vacant.len(), self.pool.vacant.len(), "a slot is vacant once");
+    }
+
+    fn audit_free_lists(&self) {
+        let replicas = &self.pool.replicas;
+        let mut lowest = None;
+        for level in 0..self.limits.concurrency {
+            let listed = self.pool.free.slots_at(replicas, level);
+            for (place, slot) in listed.iter().enumerate() {
+                let replica = replicas[*slot as usize].as_ref().expect("listed replicas exist");
+                let before = place.checked_sub(1).map(|place| listed[place]);
+                assert_eq!(replica.previous, before, "linked both ways");
+            }
+            let mut listed: Vec<usize> = listed.iter().map(|slot| *slot as usize).collect();
+            listed.sort_unstable();
+            let has_room = |slot: &usize| {
+                replicas[*slot].as_ref().is_some_and(|replica| {
+                    replica.state == State::Ready && replica.ongoing == level
+                })
+            };
+            let expected: Vec<usize> = (0..replicas.len()).filter(has_room).collect();
+            assert_eq!(listed, expected, "exactly the ready replicas with {level} requests");
+            if !listed.is_empty() && lowest.is_none() {
+                lowest = Some(level);
+            }
+        }
+        let best = self.pool.free.least_busy();
+        let level = best.map(|slot| replicas[slot as usize].as_ref().expect("exists").ongoing);
+        assert_eq!(level, lowest, "the least busy one is at the lowest level");
+    }
+
+    fn audit_queue(&self) {
+        let queued = self.waiting.len();
+        assert!(queued as u32 <= self.limits.queue_max, "the queue is bounded");
+        assert!(self.pool.queue.places() <= 2 * queued + 16, "those that left do not pile up");
+        assert!(queued == 0 || self.pool.free.least_busy().is_none(), "no waiter beside room");
+        let counts = self.pool.counts();
+        if queued > 0 && counts.starting + counts.ready == 0 {
+            assert!(self.failures > 0, "somebody will serve, or starts back off");
+        }
+    }
+
+    fn audit_sleep_and_end(&self) {
+        let counts = self.pool.counts();
+        let active = counts.starting + counts.ready;
+        if self.pool.is_asleep() {
+            assert_eq!((active, counts.queued, counts.ongoing), (0, 0, 0), "asleep means empty");
+        }
+        if self.is_closed {
+            let mut left = self.pool.replicas.iter().flatten();
+            let is_idle = left.any(|replica| replica.state == State::Ready && replica.ongoing == 0);
+            assert!(!is_idle, "a closed pool keeps no idle replica");
+        }
+        let is_empty = self.pool.replica_count() == 0 && counts.queued == 0;
+        assert_eq!(self.pool.is_finished(), self.is_closed && is_empty);
+    }
+
+    /// Before `next_wake` there is nothing to do, and at `next_wake` there is.
+    fn audit_next_wake(&self) {
+        let next = self.pool.next_wake(self.now);
+        let before = sketch(&self.pool);
+        let quiet = next.map_or(A_DAY, |next| next.since(self.now));
+        let just_before = quiet.saturating_sub(Duration::from_nanos(1));
+        for after in [Duration::ZERO, quiet / 2, just_before] {
+            if after < quiet {
+                let mut pool = self.pool.clone();
+                pool.plan(self.now + after);
+                assert_eq!(sketch(&pool), before, "something to do {after:?} from now");
+            }
+        }
+        if let Some(next) = next {
+            let mut pool = self.pool.clone();
+            pool.plan(next);
+            assert_ne!(sketch(&pool), before, "woken for nothing in {quiet:?}");
+        }
+    }
+
+    /// After hopeless starts nobody is kept waiting.
+    pub fn audit_refusals(&self) {
+        let counts = self.pool.counts();
+        let is_hopeless = self.failures >= FAILED_STARTS_MAX;
+        if is_hopeless && counts.starting + counts.ready == 0 {
+            assert_eq!(counts.queued, 0, "no hope, no waiting");
+        }
+    }
+}
