@@ -23,7 +23,7 @@ pub struct PoolLimits {
     pub max_age: Option<Duration>,
     /// How long a draining replica may take to finish its requests before they are cut.
     pub drain_timeout: Duration,
-    /// Requests that may wait for a replica.
+    /// Requests that may wait for a replica. At least 1: the one that wakes the pool waits.
     pub queue_max: u32,
 }
 
@@ -38,6 +38,7 @@ impl PoolLimits {
         assert!(self.min <= self.max, "min is at most max");
         assert!(self.initial <= self.max, "initial is at most max");
         assert!(self.concurrency >= 1, "a replica serves at least one request");
+        assert!(self.queue_max >= 1, "the request that wakes a pool waits");
     }
 }
 

@@ -17,15 +17,15 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
-pub use control::Counts;
 use crate::limits::PoolLimits;
 use crate::replica::{Lease, Replica, ReplicaId, State};
 use crate::time::Timestamp;
+pub use control::Counts;
 use free::FreeLists;
 use meter::Meter;
 pub use meter::{Outcome, Totals};
-pub use queue::Ticket;
 use queue::Queue;
+pub use queue::Ticket;
 use std::collections::VecDeque;
 
 /// Starts that fail in a row before waiting requests are refused instead of kept waiting: one or
@@ -295,9 +295,7 @@ impl<W> Pool<W> {
         self.retry_at = now + control::backoff(self.failed_starts);
         self.meter.start_failed();
         self.loading &= self.starting > 0 || self.ready == 0;
-        if self.starting + self.ready == 0 && self.failed_starts >= FAILED_STARTS_MAX {
-            self.refuse_waiting(Refusal::StartFailing { retry_at: self.retry_at }, now);
-        }
+        self.refill(now);
     }
 
     fn refuse_waiting(&mut self, refusal: Refusal, now: Timestamp) {

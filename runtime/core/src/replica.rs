@@ -86,8 +86,8 @@ impl Replica {
     }
 
     pub fn view(&self, now: Timestamp) -> ReplicaView {
-        let idle = (self.state == State::Ready && self.ongoing == 0)
-            .then(|| now.since(self.idle_since));
+        let idle =
+            (self.state == State::Ready && self.ongoing == 0).then(|| now.since(self.idle_since));
         ReplicaView {
             id: self.id,
             state: self.state,

@@ -1,6 +1,6 @@
 //! The pool's slow side: targets, time-outs, and what policies and operators look at.
 
-use super::{Pool, Refusal, Totals};
+use super::{FAILED_STARTS_MAX, Pool, Refusal, Totals};
 use crate::histogram::Histogram;
 use crate::limits::PoolLimits;
 use crate::observation::Observation;
@@ -187,10 +187,14 @@ impl<W> Pool<W> {
         self.replicas.iter().flatten().map(|replica| replica.view(now)).collect()
     }
 
-    /// Starts what is missing, unless starts fail and the next attempt is not due.
+    /// Starts what is missing, unless starts fail and the next attempt is not due. Requests do not
+    /// wait for replicas that are hopeless.
     pub(super) fn refill(&mut self, now: Timestamp) {
         while self.start_at(now).is_some_and(|at| at <= now) {
             self.start(now);
+        }
+        if self.starting + self.ready == 0 && self.failed_starts >= FAILED_STARTS_MAX {
+            self.refuse_waiting(Refusal::StartFailing { retry_at: self.retry_at }, now);
         }
     }
 
@@ -237,9 +241,8 @@ impl<W> Pool<W> {
         let Some(most) = self.limits.max_age else {
             return;
         };
-        let aged = self.leases(|replica| {
-            replica.state == State::Ready && now.since(replica.ordered) >= most
-        });
+        let aged = self
+            .leases(|replica| replica.state == State::Ready && now.since(replica.ordered) >= most);
         for lease in aged {
             self.retire(lease, now);
         }

@@ -176,7 +176,7 @@ impl Player {
     }
 
     fn say(&mut self, what: &str) {
-        writeln!(self.said, "{:>5} {what}", time(self.now)).expect("a string takes all");
+        writeln!(self.said, "{:<6} {what}", time(self.now)).expect("a string takes all");
     }
 }
 
@@ -194,7 +194,10 @@ fn why(refusal: Refusal) -> String {
 
 /// A time of the script, as short as it can be written.
 fn time(at: Timestamp) -> String {
-    format!("{:?}", at.since(Timestamp::ZERO))
+    match at.since(Timestamp::ZERO) {
+        Duration::ZERO => "0s".to_owned(),
+        since => format!("{since:?}"),
+    }
 }
 
 fn duration_of(text: &str) -> Duration {

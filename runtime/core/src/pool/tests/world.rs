@@ -6,13 +6,13 @@
 mod audit;
 mod calm;
 
-pub use calm::Requests;
 use crate::limits::PoolLimits;
 use crate::pool::{
     Action, Arrival, Counts, FAILED_STARTS_MAX, Health, Outcome, Pool, Refusal, Ticket,
 };
 use crate::replica::{Lease, ReplicaId, State};
 use crate::time::Timestamp;
+pub use calm::Requests;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -282,10 +282,9 @@ impl World {
         let tally = std::mem::take(&mut self.tally);
         let since = tally.looked.map_or(Duration::ZERO, |looked| self.now.since(looked));
         assert_eq!(seen.since, since);
-        for (got, area) in [
-            (seen.queued_average, tally.queued_area),
-            (seen.ongoing_average, tally.ongoing_area),
-        ] {
+        for (got, area) in
+            [(seen.queued_average, tally.queued_area), (seen.ongoing_average, tally.ongoing_area)]
+        {
             assert_eq!(got.is_some(), !since.is_zero(), "no time, no average");
             let off = got.unwrap_or(0.0) * since.as_secs_f64() - area;
             assert!(got.is_none() || off.abs() < 1e-6, "average off by {off}");
