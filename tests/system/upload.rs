@@ -197,7 +197,8 @@ async fn bad_policy_uploads_are_refused_like_bad_handlers() {
     for (wasm, code) in [
         (b"no wasm at all".to_vec(), "not-wasm"),
         (core_module(), "core-module"),
-        (unknown_import(), "unknown-import"),
+        // It is a handler, which is found out before its imports are looked at.
+        (unknown_import(), "not-a-policy"),
         (wrong_world(), "wrong-world"),
     ] {
         samovar.admin.put("/v1/policies/bad", wasm).await.refused(422, code);

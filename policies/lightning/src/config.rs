@@ -27,6 +27,9 @@ pub struct Config {
     /// Extension: a custom series whose value, where present, replaces the rule's answer, as a
     /// method `scale()` of the user's own does in the original. Fractions are rounded up.
     pub target_series: Option<String>,
+    /// Extension: a custom series with the number of pending works, where present, instead of the
+    /// starting replicas. In the original the number comes from the user's own works.
+    pub pending_works_series: Option<String>,
     /// Extension: lets the first change through at once. In the original even the first replica
     /// waits for `scale_out_interval`. Default false, which is faithful.
     pub start_at_once: bool,
@@ -44,6 +47,7 @@ impl Default for Config {
             endpoint: "api/predict".into(),
             cold_start_proxy: None,
             target_series: None,
+            pending_works_series: None,
             start_at_once: false,
         }
     }

@@ -9,7 +9,7 @@
 //! | original | here |
 //! | --- | --- |
 //! | works, `replicas` | starting and ready replicas |
-//! | `pending_works` | starting replicas |
+//! | `pending_works` | starting replicas, or the series named by `pending_works_series` |
 //! | `pending_requests` | queued and ongoing requests |
 //! | construction of the AutoScaler | `created-ms`: when the pool was made |
 //! | a user's own `scale()` | the series named by `target_series` |
@@ -85,10 +85,12 @@ impl Lightning {
         if let Some((name, value)) = series.and_then(|name| Some((name, seen.custom(name)?))) {
             return (value.ceil(), format!("series {name} = {value}").into());
         }
+        let series = self.config.pending_works_series.as_deref();
+        let pending_works = series.and_then(|name| seen.custom(name));
         rule::explained(
             i64::from(seen.replicas()),
             i64::from(seen.requests()),
-            i64::from(seen.starting),
+            pending_works.map_or(i64::from(seen.starting), |works| works as i64),
             self.config.max_batch_size,
         )
     }

@@ -45,3 +45,50 @@ impl Ring {
         self.kept.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::PoolLimits;
+    use crate::pool::Pool;
+    use crate::time::Timestamp;
+
+    /// A ring that saw an observation at each of these times; the times it kept.
+    fn kept(times_ms: impl IntoIterator<Item = u64>) -> Vec<u64> {
+        let mut pool = Pool::<()>::new(PoolLimits::sample(0, 1), Timestamp::ZERO);
+        let mut ring = Ring::default();
+        for millis in times_ms {
+            ring.push(pool.observe(false, Timestamp::from_millis(millis)));
+        }
+        assert_eq!(ring.len(), ring.iter().len());
+        assert_eq!(ring.is_empty(), ring.len() == 0);
+        ring.iter().map(|seen| seen.now.as_millis()).collect()
+    }
+
+    #[test]
+    fn a_new_ring_is_empty() {
+        assert_eq!(kept([]), []);
+    }
+
+    #[test]
+    fn observations_come_oldest_first() {
+        assert_eq!(kept([1, 2, 3]), [1, 2, 3]);
+    }
+
+    #[test]
+    fn what_is_older_than_the_longest_window_is_forgotten() {
+        assert_eq!(kept([0, 1, 2, 600_001]), [1, 2, 600_001]);
+    }
+
+    #[test]
+    fn one_old_observation_is_left_if_it_is_the_newest() {
+        assert_eq!(kept([0, 5_000_000]), [5_000_000]);
+    }
+
+    #[test]
+    fn too_many_observations_push_the_oldest_out() {
+        let most = OBSERVATIONS_MAX as u64;
+        let kept = kept(0..most + 3);
+        assert_eq!((kept.len(), kept[0]), (OBSERVATIONS_MAX, 3));
+    }
+}

@@ -52,6 +52,7 @@ impl<T> Routes<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn routes() -> Routes<u32> {
         Routes::new([
@@ -74,6 +75,34 @@ mod tests {
         assert_eq!(routes().find("/abc"), None);
         assert_eq!(routes().find("/ab"), Some((&3, 3)));
         assert_eq!(routes().find("/c/d"), Some((&4, 2)));
+    }
+
+    #[test]
+    fn a_slash_at_the_end_is_another_empty_segment() {
+        assert_eq!(routes().find("/c/"), Some((&4, 2)));
+        assert_eq!(routes().find("/a/b/"), Some((&2, 4)));
+    }
+
+    #[test]
+    fn no_routes_find_nothing() {
+        assert_eq!(Routes::<u32>::default().find("/a"), None);
+        assert_eq!(Routes::<u32>::new([]).find("/"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn finding_agrees_with_trying_every_prefix(
+            prefixes in proptest::collection::vec("(/[ab]{1,2}){0,3}/?", 0..6),
+            path in "(/[ab]{0,2}){1,5}",
+        ) {
+            let routes = Routes::new(prefixes.iter().map(|prefix| (prefix.clone(), ())));
+            let trimmed = prefixes.iter().map(|prefix| prefix.trim_end_matches('/'));
+            let fits = trimmed.filter(|prefix| {
+                path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            });
+            let expected = fits.map(str::len).max();
+            prop_assert_eq!(routes.find(&path).map(|(_, taken)| taken), expected);
+        }
     }
 
     #[test]

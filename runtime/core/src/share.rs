@@ -1,8 +1,8 @@
 //! Dividing what the machine can hold among the deployments that want it.
 
 /// Max-min fair shares of `capacity`: nobody gets more than it wants, and what one does not need
-/// goes to the others evenly. Left-over single units go to the earlier ones, so that equal inputs
-/// give equal answers.
+/// goes to the others evenly. Left-over single units go to those that want less, to the earlier one
+/// of two that want as much, so that equal inputs give equal answers.
 pub fn fair_shares(capacity: u32, wants: &[u32]) -> Vec<u32> {
     let mut order: Vec<usize> = (0..wants.len()).collect();
     order.sort_by_key(|&index| (wants[index], index));
@@ -29,6 +29,18 @@ mod tests {
         assert_eq!(fair_shares(10, &[1, 2, 3]), [1, 2, 3]);
         assert_eq!(fair_shares(0, &[1, 2]), [0, 0]);
         assert_eq!(fair_shares(1, &[5, 5]), [1, 0]);
+    }
+
+    #[test]
+    fn a_left_over_unit_goes_to_the_smaller_want_and_then_to_the_earlier() {
+        assert_eq!(fair_shares(7, &[20, 3, 20]), [2, 3, 2]);
+        assert_eq!(fair_shares(8, &[20, 3, 20]), [3, 3, 2]);
+        assert_eq!(fair_shares(1, &[5, 3]), [0, 1]);
+    }
+
+    #[test]
+    fn nobody_shares_nothing() {
+        assert_eq!(fair_shares(7, &[]), []);
     }
 
     proptest! {

@@ -58,14 +58,14 @@ pub fn decide(
     let wanted = proposed.unwrap_or(u64::from(current));
     let clamped = wanted.clamp(u64::from(min), u64::from(max)) as u32;
     let replicas = clamped.min(share);
-    let limited_by = if replicas < clamped {
+    let limited_by = if u64::from(replicas) == wanted {
+        None
+    } else if replicas < clamped {
         Some(LimitedBy::Slots)
     } else if u64::from(clamped) < wanted {
         Some(LimitedBy::Max)
-    } else if u64::from(clamped) > wanted {
-        Some(LimitedBy::Min)
     } else {
-        None
+        Some(LimitedBy::Min)
     };
     Ok(Target { proposed, replicas, limited_by })
 }
@@ -73,6 +73,7 @@ pub fn decide(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[track_caller]
     fn check(wish: Wish, expected: (Option<u64>, u32, Option<LimitedBy>)) {
@@ -97,6 +98,46 @@ mod tests {
         let target = decide(Wish::Replicas(50.0), 3, 1, 10, 100).expect("a number");
         assert_eq!(target.limited_by, Some(LimitedBy::Max));
         assert_eq!(target.replicas, 10);
+    }
+
+    #[test]
+    fn holding_is_limited_too() {
+        let hold = |current, share| {
+            let target = decide(Wish::Hold, current, 2, 5, share).expect("a number");
+            (target.replicas, target.limited_by)
+        };
+        assert_eq!(hold(3, 9), (3, None));
+        assert_eq!(hold(0, 9), (2, Some(LimitedBy::Min)));
+        assert_eq!(hold(7, 9), (5, Some(LimitedBy::Max)));
+        assert_eq!(hold(4, 3), (3, Some(LimitedBy::Slots)));
+    }
+
+    #[test]
+    fn the_machine_is_stronger_than_the_minimum() {
+        let target = decide(Wish::Replicas(4.0), 0, 3, 5, 1).expect("a number");
+        assert_eq!((target.replicas, target.limited_by), (1, Some(LimitedBy::Slots)));
+    }
+
+    #[test]
+    fn a_wish_that_is_met_is_not_limited() {
+        let target = decide(Wish::Replicas(0.0), 1, 1, 5, 0).expect("a number");
+        assert_eq!((target.replicas, target.limited_by), (0, None));
+    }
+
+    proptest! {
+        #[test]
+        fn a_target_is_in_its_bounds(
+            wish in -1e3f64..1e3,
+            bounds in (0u32..20, 0u32..20),
+            share in 0u32..20,
+        ) {
+            let (min, max) = (bounds.0.min(bounds.1), bounds.0.max(bounds.1));
+            let target = decide(Wish::Replicas(wish), 0, min, max, share).expect("a number");
+            prop_assert!(target.replicas <= max.min(share));
+            prop_assert!(target.replicas >= min.min(share));
+            let is_met = target.proposed == Some(u64::from(target.replicas));
+            prop_assert_eq!(target.limited_by.is_none(), is_met);
+        }
     }
 
     #[test]

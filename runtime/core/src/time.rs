@@ -47,3 +47,22 @@ impl Add<Duration> for Timestamp {
         Timestamp(self.0.saturating_add(nanos))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_since_what_is_still_to_come() {
+        let (early, late) = (Timestamp::from_millis(1), Timestamp::from_millis(3));
+        assert_eq!(late.since(early), Duration::from_millis(2));
+        assert_eq!(early.since(late), Duration::ZERO);
+    }
+
+    #[test]
+    fn time_that_does_not_fit_ends_at_the_largest_point() {
+        let end = Timestamp::from_nanos(u64::MAX);
+        assert_eq!(Timestamp::from_millis(1) + Duration::MAX, end);
+        assert_eq!(end + Duration::from_nanos(1), end);
+    }
+}

@@ -17,6 +17,7 @@ mod invoke;
 mod list;
 mod logs;
 mod policy;
+mod policy_vectors;
 mod scaffold;
 mod settings;
 mod status;
@@ -78,6 +79,7 @@ enum Command {
     Build(build::Build),
     Completion(completion::Completion),
     CompileArtifact(compile_artifact::CompileArtifact),
+    PolicyVectors(policy_vectors::PolicyVectors),
 }
 
 /// Runs the command line of this process.
@@ -114,6 +116,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::New(new) => new.run(),
         Command::Build(build) => build.run(),
         Command::Completion(completion) => completion.run(),
+        Command::PolicyVectors(vectors) => wait_for(vectors.run()),
         Command::CompileArtifact(_) => unreachable!("it has an exit code of its own"),
     }
 }

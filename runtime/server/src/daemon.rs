@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing_subscriber::EnvFilter;
@@ -72,8 +72,10 @@ pub async fn run(config: ServerConfig, fault_injection: bool) -> anyhow::Result<
             tracing::error!("the admin API ended: {error}");
         }
     });
+    // Before `ready` is said, so that a signal that follows it is not the default one.
+    let mut signals = Signals::new()?;
     announce(addresses).context("print the addresses")?;
-    wait_for_signal().await?;
+    signals.next().await;
     tracing::info!("stopping: running requests may finish within {:?}", config.drain_timeout);
     stop.cancel();
     _ = serving.await;
@@ -83,7 +85,7 @@ pub async fn run(config: ServerConfig, fault_injection: bool) -> anyhow::Result<
         () = tokio::time::sleep(config.drain_timeout) => {
             tracing::warn!("requests were cut at the drain time-out");
         }
-        _ = wait_for_signal() => tracing::warn!("requests were cut by a second signal"),
+        () = signals.next() => tracing::warn!("requests were cut by a second signal"),
     }
     Ok(())
 }
@@ -112,13 +114,25 @@ fn announce((data_plane, admin_api): (SocketAddr, SocketAddr)) -> std::io::Resul
     out.flush()
 }
 
-async fn wait_for_signal() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        interrupt = tokio::signal::ctrl_c() => interrupt.context("listen for Ctrl-C")?,
+/// The signals that stop the server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("listen for signals");
+        let terminate = listen(SignalKind::terminate())?;
+        Ok(Signals { terminate, interrupt: listen(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 fn init_logging(format: LogFormat) {

@@ -78,6 +78,9 @@ impl Store {
         artifacts::sync_folder(folder)?; // New files in it are only durable once the folder is.
         let artifacts = Artifacts::new(folder);
         artifacts.remove_unknown_code(|key| metadata.code_checksum(key).is_some());
+        artifacts.remove_unknown_components(|hex| {
+            metadata.get::<ComponentRecord>(&format!("sha256:{hex}")).is_some()
+        });
         let folder = folder.clone();
         Ok(Self { folder, artifacts, metadata, pairing: Mutex::new(()), _lock: lock })
     }

@@ -158,6 +158,12 @@ describe!(
 );
 describe!(get_policy, get, "/v1/policies/{name}", "One policy.", [], 200, api::Policy, "name");
 describe!(
-    delete_policy, delete, "/v1/policies/{name}",
-    "Forgets a policy's name. Deployments that use it keep it.", [], 204, (), "name"
+    delete_policy,
+    delete,
+    "/v1/policies/{name}",
+    "Forgets a policy's name. Deployments that use it keep it.",
+    [],
+    204,
+    (),
+    "name"
 );

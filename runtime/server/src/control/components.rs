@@ -44,7 +44,8 @@ impl Control {
         check_kind(&digest, inspection.world, expected)?;
         let admitted = self.library.admit(digest, inspection.world, uploaded.path()).await;
         if admitted.is_err() && self.store.component(&digest).is_none() {
-            self.stored(move |store| store.sweep_code(|key| !key.starts_with(&digest.hex()))).await?;
+            self.stored(move |store| store.sweep_code(|key| !key.starts_with(&digest.hex())))
+                .await?;
         }
         admitted?;
         let record = record(&uploaded, inspection);
@@ -146,9 +147,9 @@ fn check_kind(digest: &Digest, world: World, expected: Option<Kind>) -> Result<(
                         `samovar deploy`";
             Err(ApiError::new(ErrorCode::NotAPolicy, message).with_hint(hint))
         }
-        (None, _)
-        | (Some(Kind::Handler), Kind::Handler)
-        | (Some(Kind::Policy), Kind::Policy) => Ok(()),
+        (None, _) | (Some(Kind::Handler), Kind::Handler) | (Some(Kind::Policy), Kind::Policy) => {
+            Ok(())
+        }
     }
 }
 

@@ -96,10 +96,7 @@ struct Head {
 /// Drives the call until the head of its response is there.
 fn poll_head(call: &mut SyncCall, reply: &mut Reply, cx: &mut TaskContext<'_>) -> Poll<Head> {
     if let Poll::Ready(ended) = call.poll_unpin(cx) {
-        let response = match reply.try_recv() {
-            Ok(response) => response,
-            Err(_) => None,
-        };
+        let response = reply.try_recv().unwrap_or_default();
         return Poll::Ready(Head { response, ended: Some(ended) });
     }
     match reply.poll_unpin(cx) {

@@ -144,14 +144,24 @@ impl Artifacts {
         remove_file(&self.code_path(key));
     }
 
+    /// Removes components that were moved into place but never written down.
+    pub(super) fn remove_unknown_components(&self, is_known: impl Fn(&str) -> bool) {
+        remove_unknown(&self.components, ".wasm", is_known);
+    }
+
     /// Removes code that was moved into place but whose checksum was never written down.
     pub(super) fn remove_unknown_code(&self, is_known: impl Fn(&str) -> bool) {
-        let Ok(entries) = fs::read_dir(&self.code) else { return };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            let key = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".cwasm"));
-            if key.is_some_and(|key| !is_known(key)) {
-                remove_file(&path);
-            }
+        remove_unknown(&self.code, ".cwasm", is_known);
+    }
+}
+
+/// Removes files with this ending whose name is not known.
+fn remove_unknown(folder: &Path, ending: &str, is_known: impl Fn(&str) -> bool) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path.file_name().and_then(|name| name.to_str()?.strip_suffix(ending));
+        if name.is_some_and(|name| !is_known(name)) {
+            remove_file(&path);
         }
     }
 }

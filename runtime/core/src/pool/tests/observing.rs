@@ -173,3 +173,28 @@ fn two_looks_at_once_have_no_averages() {
         "#]],
     );
 }
+
+#[test]
+fn only_a_ready_replica_without_requests_is_idle() {
+    check(
+        "
+            min=3 max=4 max_requests=1
+            0s plan
+            1s started r0
+            2s started r1
+            3s arrive a
+            5s list
+        ",
+        expect![[r#"
+            0s     start r0
+            0s     start r1
+            0s     start r2
+            3s     a on r1
+            3s     start r3
+            5s     r0 Ready, 0 ongoing, idle Some(4s), age 5s
+            5s     r1 Draining { deadline: Timestamp(33000000000) }, 1 ongoing, idle None, age 5s
+            5s     r2 Starting, 0 ongoing, idle None, age 5s
+            5s     r3 Starting, 0 ongoing, idle None, age 2s
+        "#]],
+    );
+}

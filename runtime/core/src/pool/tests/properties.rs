@@ -80,14 +80,11 @@ fn limits() -> impl Strategy<Value = PoolLimits> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let index = 0usize..1_000;
+    let lag = (1u64..20).prop_map(Duration::from_millis);
+    let behind = (lag, request_step()).prop_map(|(lag, step)| Step::Behind(lag, Box::new(step)));
     prop_oneof![
-        12 => Just(Step::Arrive),
-        2 => index.clone().prop_map(Step::Cancel),
-        8 => (index.clone(), outcome(), health()).prop_map(|(i, o, h)| Step::Finish(i, o, h)),
-        8 => index.clone().prop_map(Step::Started),
-        3 => index.clone().prop_map(Step::StartFailed),
-        1 => index.clone().prop_map(Step::Condemn),
+        34 => request_step(),
+        2 => behind,
         2 => (0u32..6, vec(0usize..8, 0..3)).prop_map(|(t, first)| Step::SetTarget(t, first)),
         4 => Just(Step::Plan),
         3 => Just(Step::PlanWhenDue),
@@ -95,6 +92,19 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1_000u64..60_000).prop_map(|millis| Step::Pass(Duration::from_millis(millis))),
         2 => Just(Step::Observe),
         1 => prop_oneof![9 => Just(Step::Plan), 1 => Just(Step::Close)],
+    ]
+}
+
+/// What any thread may do at any time.
+fn request_step() -> impl Strategy<Value = Step> {
+    let index = 0usize..1_000;
+    prop_oneof![
+        12 => Just(Step::Arrive),
+        2 => index.clone().prop_map(Step::Cancel),
+        8 => (index.clone(), outcome(), health()).prop_map(|(i, o, h)| Step::Finish(i, o, h)),
+        8 => index.clone().prop_map(Step::Started),
+        3 => index.clone().prop_map(Step::StartFailed),
+        1 => index.prop_map(Step::Condemn),
     ]
 }
 

@@ -80,6 +80,13 @@ impl Player {
                 self.say(&next.map_or("never".to_owned(), |at| format!("next at {}", time(at))));
             }
             "look" => self.look(),
+            "list" => {
+                for view in self.pool.replica_views(now) {
+                    let (idle, age) = (view.idle, view.age);
+                    let state = format!("{:?}, {} ongoing", view.state, view.ongoing);
+                    self.say(&format!("r{} {state}, idle {idle:?}, age {age:?}", view.id.0));
+                }
+            }
             other => panic!("no such event: {other}"),
         }
         self.settle();
