@@ -60,3 +60,20 @@ impl PoolLimits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "the request that wakes a pool waits")]
+    fn a_pool_without_a_queue_could_never_wake() {
+        PoolLimits { queue_max: 0, ..PoolLimits::sample(0, 1) }.assert_valid();
+    }
+
+    #[test]
+    #[should_panic(expected = "min is at most max")]
+    fn a_minimum_above_the_maximum_is_refused() {
+        PoolLimits::sample(2, 1).assert_valid();
+    }
+}

@@ -83,3 +83,22 @@ impl<W> Queue<W> {
         self.places.iter().find(|place| place.waiter.is_some()).map(|place| place.since)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_left_do_not_pile_up_behind_one_that_waits() {
+        let mut queue = Queue::default();
+        queue.push("first", Timestamp::ZERO);
+        for _ in 0..1_000 {
+            let ticket = queue.push("next", Timestamp::from_millis(1));
+            assert_eq!(queue.cancel(ticket), Some("next"));
+            assert!(queue.places() <= 2 + GONE_MAX);
+        }
+        queue.push("last", Timestamp::from_millis(2));
+        assert_eq!((queue.pop(), queue.oldest()), (Some("first"), Some(Timestamp::from_millis(2))));
+        assert_eq!((queue.pop(), queue.pop(), queue.len()), (Some("last"), None, 0));
+    }
+}

@@ -371,3 +371,24 @@ fn a_replica_starts_once() {
         "#]],
     );
 }
+
+#[test]
+fn without_time_to_drain_one_plan_retires_and_cuts() {
+    check(
+        "
+            min=1 max=1 max_age=60s drain=0s
+            0s plan
+            0s started r0
+            1s arrive a
+            60s plan
+            60s next
+        ",
+        expect![[r#"
+            0s     start r0
+            1s     a on r0
+            60s    start r1
+            60s    cut r0
+            60s    never
+        "#]],
+    );
+}
