@@ -294,7 +294,6 @@ impl<W> Pool<W> {
         self.failed_starts = self.failed_starts.saturating_add(1);
         self.retry_at = now + control::backoff(self.failed_starts);
         self.meter.start_failed();
-        self.loading &= self.starting > 0 || self.ready == 0;
         self.refill(now);
     }
 

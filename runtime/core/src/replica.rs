@@ -4,7 +4,7 @@
 //!            started                 drain / condemn / retire
 //! Starting ───────────▶ Ready ─────────────────────────────────▶ Draining
 //!     │                   │                                          │ last request ended,
-//!     │ start failed      │ removed while idle                       │ or drain_timeout
+//!     │ failed or lost    │ removed while idle                       │ or drain_timeout
 //!     ▼                   ▼                                          ▼
 //!   gone                 gone                                       gone
 //! ```

@@ -264,7 +264,7 @@ impl<W> Pool<W> {
     fn sleep_at(&self) -> Option<Timestamp> {
         let ttl = self.limits.idle_ttl?;
         let busy = self.meter.ongoing() > 0 || self.queue.len() > 0 || self.starting > 0;
-        if busy || self.asleep || self.closed.is_some() || self.ready == 0 {
+        if busy || self.closed.is_some() || self.ready == 0 {
             return None;
         }
         // Replacements that loaded do not count, or replicas that age would keep a pool awake.

@@ -253,3 +253,22 @@ fn a_waiting_request_keeps_one_replica_whatever_the_target() {
         "#]],
     );
 }
+
+#[test]
+fn a_target_below_the_minimum_counts_because_the_machine_may_be_full() {
+    check(
+        "
+            min=2 max=2 scaledown=10s
+            0s plan
+            0s started r0 r1
+            20s target 1
+            20s show
+        ",
+        expect![[r#"
+            0s     start r0
+            0s     start r1
+            20s    drop r0
+            20s    0 starting, 1 ready, 0 draining, target 1, 0 queued, 0 ongoing
+        "#]],
+    );
+}

@@ -220,3 +220,46 @@ fn a_long_request_keeps_a_pool_awake() {
         "#]],
     );
 }
+
+#[test]
+fn loading_what_woke_up_is_not_idleness() {
+    check(
+        "
+            min=0 max=1 idle=60s
+            0s arrive a
+            0s started r0
+            0s finish a
+            60s plan
+            70s arrive b
+            80s cancel b
+            200s started r1
+            200s next
+        ",
+        expect![[r#"
+            0s     a waits
+            0s     start r0
+            0s     a on r0
+            60s    drop r0
+            70s    b waits
+            70s    start r1
+            80s    b left
+            200s   next at 260s
+        "#]],
+    );
+}
+
+#[test]
+fn a_pool_that_is_old_and_unused_is_not_renewed() {
+    check(
+        "
+            min=1 max=1 idle=60s max_age=60s
+            0s plan
+            0s started r0
+            60s plan
+        ",
+        expect![[r#"
+            0s     start r0
+            60s    drop r0
+        "#]],
+    );
+}

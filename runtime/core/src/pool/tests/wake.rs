@@ -88,3 +88,29 @@ fn a_second_request_starts_nothing_while_one_loads() {
         "#]],
     );
 }
+
+#[test]
+fn a_pool_that_wakes_up_plans_for_its_minimum() {
+    check(
+        "
+            min=3 max=4 initial=1 idle=60s
+            0s plan
+            0s started r0 r1 r2
+            60s plan
+            70s arrive a
+            70s plan
+        ",
+        expect![[r#"
+            0s     start r0
+            0s     start r1
+            0s     start r2
+            60s    drop r0
+            60s    drop r1
+            60s    drop r2
+            70s    a waits
+            70s    start r3
+            70s    start r4
+            70s    start r5
+        "#]],
+    );
+}

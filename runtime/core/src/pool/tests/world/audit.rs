@@ -32,6 +32,8 @@ impl World {
         assert!(counts.target <= self.limits.max, "never aims above max");
         let totals = self.pool.totals();
         let ended = totals.completed + totals.failed + totals.cancelled + totals.rejected;
+        let served = totals.completed + totals.failed + totals.cancelled;
+        assert_eq!(self.pool.latencies().total(), served, "each end is timed once");
         let here = u64::from(counts.queued + counts.ongoing);
         assert_eq!(totals.arrived, ended + here, "a request is in one place");
         assert!(self.pool.actions.is_empty(), "the owner carried everything out");
