@@ -241,8 +241,8 @@ impl<W> Pool<W> {
         let Some(most) = self.limits.max_age else {
             return;
         };
-        let aged = self
-            .leases(|replica| replica.state == State::Ready && now.since(replica.ordered) >= most);
+        let aged =
+            self.leases(|replica| replica.state == State::Ready && replica.ordered + most <= now);
         for lease in aged {
             self.retire(lease, now);
         }
@@ -296,7 +296,7 @@ impl<W> Pool<W> {
     fn may_go(&self, replica: &Replica, now: Timestamp) -> bool {
         let idle = replica.state == State::Ready && replica.ongoing == 0;
         let ttl = self.limits.scaledown_ttl;
-        idle && (self.closed.is_some() || now.since(replica.idle_since) >= ttl)
+        idle && (self.closed.is_some() || replica.idle_since + ttl <= now)
     }
 
     fn removable(&self, id: ReplicaId, now: Timestamp) -> Option<Lease> {
