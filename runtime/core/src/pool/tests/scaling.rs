@@ -272,3 +272,25 @@ fn a_target_below_the_minimum_counts_because_the_machine_may_be_full() {
         "#]],
     );
 }
+
+#[test]
+fn a_clock_reading_from_before_a_replica_was_idle_does_not_remove_it() {
+    check(
+        "
+            min=0 max=1 scaledown=0s
+            5s arrive a
+            5s started r0
+            5s finish a
+            4s target 0
+            4s next
+            5s plan
+        ",
+        expect![[r#"
+            5s     a waits
+            5s     start r0
+            5s     a on r0
+            4s     next at 5s
+            5s     drop r0
+        "#]],
+    );
+}
