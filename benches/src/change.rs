@@ -83,8 +83,14 @@ async fn serve_some(load: &Running) -> Result<()> {
     tokio::time::timeout(STALL_MAX, wait).await.context("the server answers no more requests")
 }
 
-/// What a tick of a deployment with ten replicas costs, by the server's own decision log.
+/// What a tick of a deployment with ten replicas costs: call after call, which is the path through
+/// the host and the policy's work, and once in a while in a server, where caches have gone cold.
 pub async fn decisions() -> Result<()> {
+    let mut command = std::process::Command::new(samovar_tests::paths::samovar());
+    command.args(["policy-bench", "--replicas", &REPLICAS.to_string()]);
+    let output = command.env("RUST_BACKTRACE", "0").output().context("run samovar policy-bench")?;
+    ensure!(output.status.success(), "samovar policy-bench: {}", output.status);
+    print!("decisions of lightning, call after call: {}", String::from_utf8_lossy(&output.stdout));
     let samovar = Samovar::start().await;
     samovar.push_policy("queue-depth", "queue-depth").await;
     let policies = [("lightning", json!({})), ("queue-depth", json!({"waiting_per_replica": 4}))];

@@ -44,7 +44,8 @@ pub struct Observation {
     pub completed: u64,
     /// Requests that ended badly since.
     pub failed: u64,
-    /// Requests that were refused since, because the queue was full.
+    /// Requests that got no replica since: the queue was full, they waited too long, or replicas did
+    /// not start.
     pub rejected: u64,
     /// How long the request that waits longest has waited; none when none waits.
     pub oldest_wait_ms: Option<u64>,

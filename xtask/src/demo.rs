@@ -33,6 +33,8 @@ const BURST: Duration = Duration::from_secs(14);
 const SWAP_AFTER: Duration = Duration::from_secs(6);
 /// Time for the replicas to fall to zero after the burst.
 const FALL_MAX: Duration = Duration::from_secs(45);
+/// Time to look at after that, so that the picture shows the fall.
+const AFTERMATH: Duration = Duration::from_secs(2);
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What the demonstration saw.
@@ -107,6 +109,7 @@ fn burst(server: &Server, png: &[u8]) -> Result<Story> {
         watch.watch(BURST - SWAP_AFTER, &burst, |_| false)?;
         burst.stop();
         let fell_to_zero = watch.watch(FALL_MAX, &burst, |sample| sample.replicas() == 0)?;
+        watch.watch(AFTERMATH, &burst, |_| false)?;
         watch.live.clear();
         let swapped = swap.join().expect("the swap does not panic");
         let swap_took = swapped.context("swap the policy")?;

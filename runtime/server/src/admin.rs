@@ -14,6 +14,7 @@ use crate::logs::{Line, LogStream};
 use crate::spec::{self, DeploymentName, Digest, PolicyName, RawSpec};
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
@@ -67,6 +68,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route("/openapi.json", get(openapi::document))
         .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
         .with_state(admin)
 }
 
@@ -97,6 +99,12 @@ async fn unknown_route(request: Request) -> ApiError {
     ApiError::new(ErrorCode::NotFound, message).with_hint("/openapi.json lists what there is")
 }
 
+async fn wrong_method(request: Request) -> ApiError {
+    let message = format!("{} cannot be used with {}", request.uri().path(), request.method());
+    ApiError::new(ErrorCode::MethodNotAllowed, message)
+        .with_hint("/openapi.json lists what there is")
+}
+
 fn parse<T: FromStr>(text: &str, what: &str) -> Result<T, ApiError>
 where
     T::Err: std::fmt::Display,
@@ -104,6 +112,10 @@ where
     text.parse().map_err(|error| {
         ApiError::new(ErrorCode::InvalidField, format!("{error}")).with_field(what)
     })
+}
+
+fn bad_query(rejection: QueryRejection) -> ApiError {
+    ApiError::new(ErrorCode::InvalidField, rejection.body_text()).with_field("query")
 }
 
 fn status_of(is_new: bool) -> StatusCode {
@@ -207,6 +219,7 @@ async fn set_policy(
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct DecisionsQuery {
     limit: Option<usize>,
 }
@@ -214,14 +227,16 @@ struct DecisionsQuery {
 async fn decisions(
     State(admin): State<Admin>,
     Path(name): Path<String>,
-    Query(query): Query<DecisionsQuery>,
+    query: Result<Query<DecisionsQuery>, QueryRejection>,
 ) -> Result<Json<api::DecisionList>, ApiError> {
+    let Query(query) = query.map_err(bad_query)?;
     let limit = query.limit.unwrap_or(DECISIONS_DEFAULT);
     let decisions = admin.control.decisions(&parse(&name, "name")?, limit)?;
     Ok(Json(api::DecisionList { decisions }))
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct LogsQuery {
     #[serde(default)]
     follow: bool,
@@ -232,8 +247,9 @@ struct LogsQuery {
 async fn logs(
     State(admin): State<Admin>,
     Path(name): Path<String>,
-    Query(query): Query<LogsQuery>,
+    query: Result<Query<LogsQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
+    let Query(query) = query.map_err(bad_query)?;
     let deployment = admin.control.deployment(&parse(&name, "name")?)?;
     let log = Arc::clone(&deployment.log);
     let name = deployment.name.clone();

@@ -98,9 +98,10 @@ pub struct Totals {
     pub completed: u64,
     /// Requests that the handler failed to answer.
     pub failed: u64,
-    /// Requests that were refused because the queue was full.
+    /// Requests that got no replica: the queue was full, they waited too long, or replicas did
+    /// not start.
     pub rejected: u64,
-    /// Requests that waited or ran for too long.
+    /// Those of the rejected ones that waited too long.
     pub timed_out: u64,
     /// Replicas that became ready.
     pub replicas_started: u64,

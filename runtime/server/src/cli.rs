@@ -17,6 +17,7 @@ mod invoke;
 mod list;
 mod logs;
 mod policy;
+mod policy_bench;
 mod policy_vectors;
 mod scaffold;
 mod settings;
@@ -80,6 +81,7 @@ enum Command {
     Completion(completion::Completion),
     CompileArtifact(compile_artifact::CompileArtifact),
     PolicyVectors(policy_vectors::PolicyVectors),
+    PolicyBench(policy_bench::PolicyBench),
 }
 
 /// Runs the command line of this process.
@@ -117,6 +119,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Build(build) => build.run(),
         Command::Completion(completion) => completion.run(),
         Command::PolicyVectors(vectors) => wait_for(vectors.run()),
+        Command::PolicyBench(bench) => wait_for(bench.run()),
         Command::CompileArtifact(_) => unreachable!("it has an exit code of its own"),
     }
 }

@@ -9,7 +9,7 @@ use crate::library::{BUILTINS, Library};
 use crate::store::{self, Store};
 use crate::wasm::compile::CompileLimits;
 use anyhow::Context as _;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,7 +138,11 @@ impl Signals {
 fn init_logging(format: LogFormat) {
     let filter = EnvFilter::try_from_env("SAMOVAR_LOG")
         .unwrap_or_else(|_| EnvFilter::new("warn,samovar=info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let is_terminal = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(is_terminal)
+        .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),

@@ -20,6 +20,10 @@ use std::time::Duration;
 /// The shortest time between two looks at a pool, whatever it or its policy asks for.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 
+/// The longest time without a look at a pool that has replicas: they become idle without a word, and
+/// an interval may be long.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
 /// A question to a policy that is under way, with what it was told.
 struct Asked {
     seen: Observation,
@@ -45,7 +49,11 @@ pub async fn run(deployment: Arc<Deployment>, slots: Arc<Slots>) {
         }
         let tick = asked.is_none().then_some(next_tick);
         let due = [wake, retired, tick].into_iter().flatten().min();
-        let pause = due.map_or(Duration::MAX, |due| due.since(now).max(PAUSE_MIN));
+        let longest = match deployment.counts() {
+            counts if counts.starting + counts.ready + counts.draining > 0 => PAUSE_MAX,
+            _ => Duration::MAX,
+        };
+        let pause = due.map_or(longest, |due| due.since(now).max(PAUSE_MIN).min(longest));
         tokio::select! {
             answer = answered(&mut asked) => {
                 let told = asked.take().expect("only an asked policy answers");
@@ -91,7 +99,8 @@ fn ask(deployment: &Deployment, now: Timestamp) -> Option<Asked> {
     Some(Asked { seen, scaler, answer })
 }
 
-/// Makes a decision of an answer. Answers when the policy wants to be asked again, if it said.
+/// Makes a decision of an answer. Answers when the policy wants to be asked again, if it said: that
+/// can bring the next tick forward.
 fn apply(
     deployment: &Deployment,
     slots: &Slots,
@@ -123,7 +132,7 @@ fn apply(
         Ok((scaled, target)) => {
             deployment.policy_counts.decisions.fetch_add(1, Relaxed);
             live.pool.set_target(target.replicas, &scaled.answer.remove_first, now);
-            next = scaled.answer.next_tick.map(|after| now + after);
+            next = scaled.answer.next_tick;
         }
         Err(error) => {
             deployment.policy_counts.errors.fetch_add(1, Relaxed);

@@ -62,6 +62,11 @@ impl Default for DeploymentLog {
 }
 
 impl DeploymentLog {
+    /// Adds a text, line by line.
+    pub fn push_text(&self, replica: Option<u64>, stream: LogStream, text: &str) {
+        text.lines().for_each(|line| self.push(replica, stream, line.to_owned()));
+    }
+
     /// Adds a line.
     pub fn push(&self, replica: Option<u64>, stream: LogStream, text: String) {
         let mut lines = self.lines.lock();

@@ -345,13 +345,10 @@ impl WarmPool {
                     None => orphan = Some((instance, place)),
                 }
                 inner.pool.started(lease, now);
+                self.shared.attention.notify_one();
             }
             Err(reason) => {
-                self.log.push(
-                    Some(lease.id.0),
-                    LogStream::System,
-                    format!("replica could not start: {reason}"),
-                );
+                self.note(lease, &format!("replica could not start: {reason}"));
                 tracing::warn!(replica = lease.id.0, "replica could not start: {reason}");
                 inner.last_start_error = Some(reason);
                 inner.pool.start_failed(lease, now);
@@ -365,15 +362,15 @@ impl WarmPool {
 
     /// An asynchronous instance ended by itself.
     fn lost(&self, lease: Lease, reason: String) {
-        self.note(lease, format!("instance ended: {reason}"));
+        self.note(lease, &format!("instance ended: {reason}"));
         let mut inner = self.inner.lock();
         inner.pool.condemn(lease, clock::now());
         self.settle(inner);
     }
 
     /// Adds a line about a replica to the deployment's log.
-    pub fn note(&self, lease: Lease, text: String) {
-        self.log.push(Some(lease.id.0), LogStream::System, text);
+    pub fn note(&self, lease: Lease, text: &str) {
+        self.log.push_text(Some(lease.id.0), LogStream::System, text);
     }
 }
 

@@ -86,6 +86,8 @@ error_codes! {
     ConcurrencyUnsupported = "concurrency-unsupported", UNPROCESSABLE_ENTITY;
     /// The named thing does not exist.
     NotFound = "not-found", NOT_FOUND;
+    /// The route exists, but not with this method.
+    MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED;
     /// The name belongs to something else.
     NameTaken = "name-taken", CONFLICT;
     /// A deployment or policy still needs the component.

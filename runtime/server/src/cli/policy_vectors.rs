@@ -80,8 +80,11 @@ impl PolicyVectors {
 }
 
 /// Starts a built-in policy as the server does, but compiled in this process.
-fn start(name: &str) -> anyhow::Result<Arc<Program>> {
-    let builtin = BUILTINS.iter().find(|builtin| builtin.name == name).context("it is built in")?;
+pub(super) fn start(name: &str) -> anyhow::Result<Arc<Program>> {
+    let builtin = BUILTINS
+        .iter()
+        .find(|builtin| builtin.name == name)
+        .with_context(|| format!("there is no built-in policy `{name}`"))?;
     let host = PolicyHost::new(engine::policies()?)?;
     let component = Component::new(host.engine(), builtin.wasm)?;
     Ok(host.start(Digest::of(builtin.wasm), &component)?)
@@ -198,7 +201,7 @@ async fn ask(scaler: &Scaler, seen: Observation, now: f64) -> anyhow::Result<f64
 }
 
 /// A pool with the original's default bounds, all its requests waiting.
-fn observation(now_ms: u64, ready: u32, queued: u32) -> Observation {
+pub(super) fn observation(now_ms: u64, ready: u32, queued: u32) -> Observation {
     Observation {
         now: Timestamp::from_millis(now_ms),
         since: Duration::ZERO,

@@ -134,8 +134,12 @@ fn scaling_fields(deployment: &api::Deployment) -> [(&'static str, String); 2] {
     let (idle, scaledown) = (text(&spec["idle_ttl"]), text(&spec["scaledown_ttl"]));
     let interval = text(&spec["scaling"]["interval"]);
     let config = serde_json::Value::Object(policy.config.clone());
+    let whole_pool = match idle.as_str() {
+        "off" => "the pool is never emptied".to_owned(),
+        idle => format!("all replicas go after {idle}"),
+    };
     [
-        ("idle", format!("all replicas go after {idle}, one after {scaledown}")),
+        ("idle", format!("{whole_pool}, one goes after {scaledown}")),
         ("policy", format!("{} every {interval}, {config}", policy.name)),
     ]
 }

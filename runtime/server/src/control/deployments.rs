@@ -44,6 +44,7 @@ impl Control {
         let existing = self.deployments.get(name);
         if let Some(deployment) = &existing
             && deployment.spec() == spec
+            && self.has_policy(deployment, &spec)?
         {
             return Ok((false, deployment.to_api()));
         }
@@ -162,6 +163,17 @@ impl Control {
         Ok(Deployment::new(name, revision, scaling, parts, record.created_at_ms))
     }
 
+    /// Whether the live policy is what a spec asks for: the component its name stands for now, with
+    /// its settings.
+    fn has_policy(&self, deployment: &Deployment, spec: &DeploymentSpec) -> Result<bool, ApiError> {
+        let wanted = &spec.scaling;
+        let digest = self
+            .policy_digest(&wanted.policy)
+            .map_err(|error| error.with_field("spec.scaling.policy"))?;
+        let live = deployment.scaling.lock();
+        Ok(live.digest() == digest && live.policy == wanted.policy && live.config == wanted.config)
+    }
+
     /// The policy for a spec: a new one, or none if the live one is what it asks for.
     async fn scaling_for(
         &self,
@@ -169,13 +181,12 @@ impl Control {
         spec: &DeploymentSpec,
         parts: &Parts,
     ) -> Result<Option<Scaling>, ApiError> {
-        let wanted = &spec.scaling;
-        if let Some(deployment) = existing {
-            let live = deployment.scaling.lock();
-            if live.policy == wanted.policy && live.config == wanted.config {
-                return Ok(None);
-            }
+        if let Some(deployment) = existing
+            && self.has_policy(deployment, spec)?
+        {
+            return Ok(None);
         }
+        let wanted = &spec.scaling;
         let digest = self
             .policy_digest(&wanted.policy)
             .map_err(|error| error.with_field("spec.scaling.policy"))?;
@@ -330,7 +341,7 @@ async fn try_start(code: &LazyCode, spec: &DeploymentSpec, parts: &Parts) -> Res
     match tokio::time::timeout(spec.limits.start_timeout, start).await {
         Ok(Ok(_instance)) => Ok(()),
         Ok(Err(error)) => {
-            parts.log.push(None, LogStream::System, format!("trial start failed: {error:#}"));
+            parts.log.push_text(None, LogStream::System, &format!("trial start failed: {error:#}"));
             Err(start_failed(&format!("{error:#}")))
         }
         Err(_) => Err(start_failed(&format!("not ready after {:?}", spec.limits.start_timeout))),

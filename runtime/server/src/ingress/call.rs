@@ -17,6 +17,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use wasmtime_wasi_http::WasiBody;
@@ -69,7 +70,7 @@ impl Place {
     }
 
     /// Notes a trap in the deployment's log.
-    fn note(&self, text: String) {
+    fn note(&self, text: &str) {
         self.pool.note(self.lease, text);
     }
 }
@@ -192,7 +193,8 @@ fn answer_running(
     let vitals = Arc::clone(call.vitals());
     let (leave, left) = oneshot::channel();
     let end = WatchedSync { leave: Some(leave), is_complete: false };
-    tokio::spawn(run_out(place, call, left));
+    let rest_max = context.revision.request_limits.request_timeout;
+    tokio::spawn(run_out(place, call, left, rest_max));
     let (parts, inner) = response.into_parts();
     let source = Source { pieces: Vec::new(), inner, vitals };
     let body = stream(context, &parts, source, Box::new(end));
@@ -200,14 +202,14 @@ fn answer_running(
 }
 
 /// Lets a call end whose response is on its way. If the client leaves or the body breaks off, the
-/// call ends at once and its instance with it.
-async fn run_out(place: Place, call: SyncCall, left: oneshot::Receiver<()>) {
+/// call ends at once and its instance with it. After a complete body the guest may go on for
+/// `rest_max`.
+async fn run_out(place: Place, call: SyncCall, left: oneshot::Receiver<()>, rest_max: Duration) {
     let vitals = Arc::clone(call.vitals());
     let cut = Arc::clone(&place.cut);
     let ended = tokio::select! {
         ended = call => ended,
-        // An error means that the body was complete: the guest may go on.
-        Ok(()) = left => {
+        () = gone_or_late(left, rest_max) => {
             place.finish(Outcome::Cancelled, Health::Condemned, None);
             return;
         }
@@ -224,6 +226,14 @@ async fn run_out(place: Place, call: SyncCall, left: oneshot::Receiver<()>) {
         Ok(Ended { result: Err(trap), .. }) | Err(trap) => {
             _ = trapped(place, &vitals, &trap);
         }
+    }
+}
+
+/// Ready when the client has left, or when the body has been complete for `rest_max`.
+async fn gone_or_late(left: oneshot::Receiver<()>, rest_max: Duration) {
+    // An error means that the body was complete: the guest may go on for a while.
+    if left.await.is_err() {
+        tokio::time::sleep(rest_max).await;
     }
 }
 
@@ -401,14 +411,14 @@ fn trapped(place: Place, vitals: &Vitals, trap: &wasmtime::Error) -> Failure {
         let message = trap.root_cause().to_string();
         Failure::new(FailureCode::GuestTrap, format!("the handler failed: {message}"))
     };
-    place.note(format!("request failed: {trap:#}"));
+    place.note(&format!("request failed: {trap:#}"));
     place.finish(Outcome::Failed, Health::Condemned, None);
     failure
 }
 
 fn timed_out(revision: &Revision, place: Place) -> Failure {
     let longest = revision.request_limits.request_timeout;
-    place.note(format!("request timed out: no response head within {longest:?}"));
+    place.note(&format!("request timed out: no response head within {longest:?}"));
     place.finish(Outcome::Failed, Health::Condemned, None);
     let message = format!("the handler sent no response within {longest:?}");
     Failure::new(FailureCode::RequestTimeout, message)

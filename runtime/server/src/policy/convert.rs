@@ -4,6 +4,7 @@ use super::bindings::exports::samovar::policy::scaling as wit;
 use samovar_core::observation::Observation;
 use samovar_core::replica::{ReplicaId, ReplicaView, State};
 use samovar_core::target::Wish;
+use samovar_core::time::Timestamp;
 use std::time::Duration;
 
 /// Bytes kept of a reason.
@@ -17,7 +18,7 @@ pub struct Answer {
     /// Which to remove first.
     pub remove_first: Vec<ReplicaId>,
     /// When to ask again.
-    pub next_tick: Option<Duration>,
+    pub next_tick: Option<Timestamp>,
     /// Why.
     pub reason: String,
 }
@@ -34,7 +35,7 @@ impl From<wit::Decision> for Answer {
                 wit::Wish::Replicas(wanted) => Wish::Replicas(wanted),
             },
             remove_first: decision.remove_first.into_iter().map(ReplicaId).collect(),
-            next_tick: decision.next_tick_ms.map(Duration::from_millis),
+            next_tick: decision.next_tick_ms.map(timestamp),
             reason,
         }
     }
@@ -96,6 +97,11 @@ fn replica(view: &ReplicaView) -> wit::Replica {
         load: None,
         max_perf: None,
     }
+}
+
+/// A time a policy named. One beyond the clock's range is never.
+fn timestamp(millis: u64) -> Timestamp {
+    Timestamp::ZERO + Duration::from_millis(millis)
 }
 
 fn millis(duration: Duration) -> u64 {

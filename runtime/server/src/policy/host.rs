@@ -101,6 +101,11 @@ impl Failure {
         Failure { phase: Phase::Replay, message }
     }
 
+    pub(super) fn long_replay() -> Self {
+        let message = "replaying the last observations takes too long".to_owned();
+        Failure { phase: Phase::Replay, message }
+    }
+
     pub(super) fn gone() -> Self {
         Failure { phase: Phase::Scale, message: "the policy's thread has ended".into() }
     }

@@ -17,6 +17,8 @@ use wasmtime_wasi::{
 /// Instructions one call may take, roughly: a tenth of a second of work. A call of the built-in
 /// policies takes some ten thousand.
 pub const FUEL_PER_CALL: u64 = 100_000_000;
+/// Instructions one replay may take in all: a few seconds of work for at most 4,096 calls.
+pub const FUEL_PER_REPLAY: u64 = 20 * FUEL_PER_CALL;
 /// Linear memory of one policy, shared by all its scalers, each of which takes about a kilobyte.
 const MEMORY_BYTES_MAX: usize = 64 << 20;
 const TABLE_ELEMENTS_MAX: usize = 20_000;

@@ -8,7 +8,7 @@ use super::bindings::Policy;
 use super::bindings::exports::samovar::policy::scaling as wit;
 use super::convert::{self, Answer};
 use super::host::{Failure, Replayed, Scaled, ScalerId};
-use super::sandbox::{FUEL_PER_CALL, Sandbox};
+use super::sandbox::{FUEL_PER_CALL, FUEL_PER_REPLAY, Sandbox};
 use crate::clock;
 use parking_lot::Mutex;
 use samovar_core::observation::Observation;
@@ -146,10 +146,11 @@ impl Worker {
     fn replay(&mut self, id: ScalerId, resource: ResourceAny) -> Result<Replayed, Failure> {
         let ring = Arc::clone(&self.scalers.get(&id).ok_or_else(Failure::gone)?.ring);
         let past: Vec<Observation> = ring.lock().iter().cloned().collect();
-        let mut last = None;
+        let (mut last, mut fuel) = (None, FUEL_PER_REPLAY);
         for seen in &past {
             let answer = self.ask(resource, seen).map_err(Failure::in_replay)?;
             last = Some(answer);
+            fuel = fuel.checked_sub(self.fuel_of_last_call()).ok_or_else(Failure::long_replay)?;
         }
         Ok(Replayed { observations: past.len(), last })
     }
@@ -198,6 +199,11 @@ impl Worker {
             self.lose_instance();
             Failure::trap(what, &trap, &printed.unwrap_or_default())
         })
+    }
+
+    fn fuel_of_last_call(&self) -> u64 {
+        let left = self.instance.as_ref().and_then(|instance| instance.store.get_fuel().ok());
+        FUEL_PER_CALL - left.unwrap_or(0)
     }
 
     fn lose_instance(&mut self) {
