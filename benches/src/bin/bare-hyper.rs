@@ -33,7 +33,6 @@ async fn main() -> std::io::Result<()> {
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(30))
         .max_buf_size(256 << 10)
-        .max_headers(200)
         .pipeline_flush(true);
     loop {
         let (stream, _) = listener.accept().await?;

@@ -16,6 +16,9 @@ use crate::store::Store;
 use dashmap::DashMap;
 use std::sync::Arc;
 
+/// Locks kept before those nobody holds are thrown away.
+const LOCKS_MAX: usize = 1024;
+
 /// Everything the server manages.
 pub struct Control {
     /// What survives a restart.
@@ -73,6 +76,9 @@ impl Control {
 
     /// Waits until nobody else changes what has this name.
     async fn change(&self, kind: &str, name: &str) -> tokio::sync::OwnedMutexGuard<()> {
+        if self.changing.len() > LOCKS_MAX {
+            self.changing.retain(|_, lock| Arc::strong_count(lock) > 1);
+        }
         let lock = Arc::clone(&self.changing.entry(format!("{kind}/{name}")).or_default());
         lock.lock_owned().await
     }

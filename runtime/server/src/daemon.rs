@@ -6,6 +6,7 @@ use crate::config::{LogFormat, ServerConfig};
 use crate::control::{Control, Setup};
 use crate::ingress::Ingress;
 use crate::library::{BUILTINS, Library};
+use crate::policy::Program;
 use crate::store::{self, Store};
 use crate::wasm::compile::CompileLimits;
 use anyhow::Context as _;
@@ -42,12 +43,8 @@ pub async fn run(config: ServerConfig, fault_injection: bool) -> anyhow::Result<
     let limits =
         CompileLimits { timeout: config.compile_timeout, memory_bytes: config.compile_memory };
     let library = Library::new(Arc::clone(&store), limits, config.slots)?;
-    for builtin in BUILTINS {
-        let (digest, _) = library.builtin(builtin.name).expect("it is built in");
-        let program = library.program(digest).await;
-        // Kept while the server runs, so that it is warm for the first deployment.
-        std::mem::forget(program.context("start the built-in policies")?);
-    }
+    // Held while the server runs, so that they are warm for the first deployment.
+    let _builtins = start_builtins(&library).await?;
     let control = Control::new(Setup {
         store,
         library,
@@ -88,6 +85,16 @@ pub async fn run(config: ServerConfig, fault_injection: bool) -> anyhow::Result<
         () = signals.next() => tracing::warn!("requests were cut by a second signal"),
     }
     Ok(())
+}
+
+async fn start_builtins(library: &Library) -> anyhow::Result<Vec<Arc<Program>>> {
+    let mut programs = Vec::new();
+    for builtin in BUILTINS {
+        let (digest, _) = library.builtin(builtin.name).expect("it is built in");
+        let program = library.program(digest).await;
+        programs.push(program.with_context(|| format!("start the policy `{}`", builtin.name))?);
+    }
+    Ok(programs)
 }
 
 async fn drained(control: &Control, connections: &TaskTracker) {

@@ -28,8 +28,6 @@ use tokio_util::task::TaskTracker;
 
 /// Bytes of one request's head that are read at most; a deployment may allow less.
 const HEAD_BYTES_MAX: usize = 256 << 10;
-/// Headers of one request.
-const HEADERS_MAX: usize = 200;
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Streams one HTTP/2 connection may have open.
@@ -51,7 +49,6 @@ impl Ingress {
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(HEAD_BYTES_MAX)
-            .max_headers(HEADERS_MAX)
             .pipeline_flush(true);
         http.http2()
             .timer(TokioTimer::new())

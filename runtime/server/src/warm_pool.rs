@@ -14,7 +14,7 @@ use samovar_core::histogram::Histogram;
 use samovar_core::limits::PoolLimits;
 use samovar_core::observation::Observation;
 use samovar_core::pool::{Action, Arrival, Counts, Health, Outcome, Pool, Refusal, Ticket, Totals};
-use samovar_core::replica::{Lease, ReplicaId, ReplicaView};
+use samovar_core::replica::{Lease, ReplicaId};
 use samovar_core::time::Timestamp;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -217,12 +217,6 @@ impl WarmPool {
     /// Latencies since the pool was made.
     pub fn latencies(&self) -> Histogram {
         self.inner.lock().pool.latencies().clone()
-    }
-
-    /// The single replicas.
-    #[expect(dead_code, reason = "for the replica listing that is planned")]
-    pub fn replicas(&self, now: Timestamp) -> Vec<ReplicaView> {
-        self.inner.lock().pool.replica_views(now)
     }
 
     /// Whether the pool was emptied by its idle TTL and waits for a request.

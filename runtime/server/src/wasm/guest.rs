@@ -91,12 +91,6 @@ impl Guest {
         store.epoch_deadline_callback(move |_| Ok(next_deadline(&meter, budget)));
         store
     }
-
-    /// Linear memory in use, in bytes.
-    #[expect(dead_code, reason = "read by the memory-based retirement that is planned")]
-    pub fn memory_bytes(&self) -> usize {
-        self.memory.used
-    }
 }
 
 /// What happens when an instance has run for an epoch: others get their turn, and it is stopped
