@@ -17,7 +17,7 @@ pub struct PoolLimits {
     pub idle_ttl: Option<Duration>,
     /// A replica must have been idle for this long before it is removed to reach a lower target.
     pub scaledown_ttl: Duration,
-    /// Requests after which a replica is replaced.
+    /// Requests after which a replica is replaced. It finishes the last one. At least 1.
     pub max_requests: Option<u64>,
     /// Age after which a replica is replaced.
     pub max_age: Option<Duration>,
@@ -38,6 +38,7 @@ impl PoolLimits {
         assert!(self.min <= self.max, "min is at most max");
         assert!(self.initial <= self.max, "initial is at most max");
         assert!(self.concurrency >= 1, "a replica serves at least one request");
+        assert!(self.max_requests != Some(0), "a replica serves at least one request in its life");
         assert!(self.queue_max >= 1, "the request that wakes a pool waits");
     }
 }
@@ -69,6 +70,12 @@ mod tests {
     #[should_panic(expected = "the request that wakes a pool waits")]
     fn a_pool_without_a_queue_could_never_wake() {
         PoolLimits { queue_max: 0, ..PoolLimits::sample(0, 1) }.assert_valid();
+    }
+
+    #[test]
+    #[should_panic(expected = "at least one request in its life")]
+    fn a_replica_that_may_serve_nothing_is_refused() {
+        PoolLimits { max_requests: Some(0), ..PoolLimits::sample(0, 1) }.assert_valid();
     }
 
     #[test]

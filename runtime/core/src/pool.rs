@@ -7,8 +7,14 @@
 //! [`Pool::observe`].
 //!
 //! Rules: least-busy dispatch, last used first among equals (its caches are warm); waiting requests
-//! are served first come, first served; a request that finds no replica at all wakes the pool by
-//! itself, without asking a policy.
+//! are served first come, first served; a request that finds no replica to wait for wakes the pool
+//! by itself, without asking a policy.
+//!
+//! A replica that was given its `max_requests`-th request is *spent*. It stays ready, because what
+//! it serves is healthy and may take its time, but it takes no more requests and is gone when its
+//! last one ends. Spent replicas count towards `max`, not towards the target nor towards the one
+//! replica that waiting requests call for: a successor starts at once where `max` leaves room,
+//! else when a replica is gone.
 
 mod control;
 mod free;
@@ -97,6 +103,8 @@ pub struct Pool<W> {
     actions: VecDeque<Action<W>>,
     starting: u32,
     ready: u32,
+    /// Ready replicas that take no more requests. They are in no free list, and all of them serve.
+    spent: u32,
     draining: u32,
     target: u32,
     /// Emptied by `idle_ttl`; the minimum does not count until the next request.
@@ -128,6 +136,7 @@ impl<W> Pool<W> {
             actions: VecDeque::new(),
             starting: 0,
             ready: 0,
+            spent: 0,
             draining: 0,
             target,
             asleep: false,
@@ -152,12 +161,14 @@ impl<W> Pool<W> {
             self.meter.rejected(now);
             return Arrival::Refused(Refusal::QueueFull);
         }
-        if self.starting + self.ready == 0 {
+        if self.usable() == 0 {
             if self.failed_starts >= FAILED_STARTS_MAX && now < self.retry_at {
                 self.meter.rejected(now);
                 return Arrival::Refused(Refusal::StartFailing { retry_at: self.retry_at });
             }
-            self.wake(now);
+            if self.active() < self.limits.max {
+                self.wake(now);
+            }
         }
         let ticket = self.queue.push(waiter(), now);
         self.meter.set_queued(self.queue.len(), now);
@@ -191,9 +202,8 @@ impl<W> Pool<W> {
         match (replica.state, health) {
             (State::Starting, _) => unreachable!("a starting replica has no requests"),
             (State::Ready, Health::Condemned) => {
-                let busy = replica.ongoing;
-                replica.ongoing -= 1;
-                self.free.remove(&mut self.replicas, lease.slot, busy);
+                self.withdraw(lease.slot);
+                self.at(lease.slot).ongoing -= 1;
                 self.drain(lease, now);
             }
             (State::Ready, Health::Sound) => {
@@ -211,24 +221,26 @@ impl<W> Pool<W> {
         }
     }
 
-    /// A place on a ready replica is free: it goes to the request that has waited longest.
+    /// A place on a ready replica is free: it goes to the request that has waited longest, unless
+    /// the replica is spent.
     fn vacate_place(&mut self, lease: Lease, now: Timestamp) {
-        let waiter = self.queue.pop();
-        let replica = self.replicas[lease.slot as usize].as_mut().expect("the caller found it");
-        let busy = replica.ongoing;
-        let Some(waiter) = waiter else {
+        if self.is_spent(lease.slot) {
+            let replica = self.at(lease.slot);
             replica.ongoing -= 1;
-            self.free.move_to(&mut self.replicas, lease.slot, busy, busy - 1);
+            if replica.ongoing == 0 {
+                self.retire(lease, now);
+            }
             return;
-        };
-        replica.assigned += 1;
-        let spent = is_spent(replica, &self.limits);
-        self.meter.woken(self.queue.len(), now);
-        self.actions.push_back(Action::Wake(waiter, lease));
-        if spent {
-            self.free.remove(&mut self.replicas, lease.slot, busy);
-            self.drain(lease, now);
         }
+        self.withdraw(lease.slot);
+        if let Some(waiter) = self.queue.pop() {
+            self.at(lease.slot).assigned += 1;
+            self.meter.woken(self.queue.len(), now);
+            self.actions.push_back(Action::Wake(waiter, lease));
+        } else {
+            self.at(lease.slot).ongoing -= 1;
+        }
+        self.offer(lease.slot, now);
     }
 
     /// The instance of a starting replica is ready to serve.
@@ -249,7 +261,7 @@ impl<W> Pool<W> {
             self.loading = self.starting > 0;
         }
         self.meter.started();
-        self.free.insert(&mut self.replicas, lease.slot, 0);
+        self.offer(lease.slot, now);
         while let Some(slot) = self.free.least_busy() {
             let Some(waiter) = self.queue.pop() else { break };
             self.meter.set_queued(self.queue.len(), now);
@@ -307,30 +319,44 @@ impl<W> Pool<W> {
 
     /// Gives a request to the replica in `slot`, which is in the free lists.
     fn assign(&mut self, slot: u32, now: Timestamp) -> Lease {
-        let replica = self.replicas[slot as usize].as_mut().expect("a free replica exists");
-        let lease = Lease { slot, id: replica.id };
-        let busy = replica.ongoing;
+        self.withdraw(slot);
+        let replica = self.at(slot);
         replica.ongoing += 1;
         replica.assigned += 1;
-        let spent = is_spent(replica, &self.limits);
+        let lease = Lease { slot, id: replica.id };
         self.meter.assigned(now);
-        if spent {
-            self.free.remove(&mut self.replicas, slot, busy);
-            self.drain(lease, now);
-        } else {
-            self.free.move_to(&mut self.replicas, slot, busy, busy + 1);
-        }
+        self.offer(slot, now);
         lease
+    }
+
+    /// Lets requests find a ready replica. One that is spent takes none; its successor starts.
+    fn offer(&mut self, slot: u32, now: Timestamp) {
+        if self.is_spent(slot) {
+            self.spent += 1;
+            self.refill(now);
+        } else {
+            let busy = self.at(slot).ongoing;
+            self.free.insert(&mut self.replicas, slot, busy);
+        }
+    }
+
+    /// Undoes `offer`; called before what the replica serves or was given changes.
+    fn withdraw(&mut self, slot: u32) {
+        if self.is_spent(slot) {
+            self.spent -= 1;
+        } else {
+            let busy = self.at(slot).ongoing;
+            self.free.remove(&mut self.replicas, slot, busy);
+        }
     }
 
     /// From ready to draining, at once gone when idle.
     fn retire(&mut self, lease: Lease, now: Timestamp) {
-        let busy = self.replica_mut(lease).expect("the caller looked it up").ongoing;
-        self.free.remove(&mut self.replicas, lease.slot, busy);
+        self.withdraw(lease.slot);
         self.drain(lease, now);
     }
 
-    /// From ready to draining; the replica is in no free list any more. Its successor starts now.
+    /// From ready to draining; the replica was withdrawn. Its successor starts now.
     fn drain(&mut self, lease: Lease, now: Timestamp) {
         let deadline = now + self.limits.drain_timeout;
         let deadline = self.closed.map_or(deadline, |closed| closed.min(deadline));
@@ -379,7 +405,7 @@ impl<W> Pool<W> {
         self.actions.push_back(Action::Start(Lease { slot, id }));
     }
 
-    /// A request found nothing to serve it: start without asking a policy.
+    /// A request found nothing that may ever serve it: start without asking a policy.
     fn wake(&mut self, now: Timestamp) {
         self.asleep = false;
         let wanted = self.limits.initial.max(1).min(self.limits.max);
@@ -388,13 +414,29 @@ impl<W> Pool<W> {
         if self.failed_starts > 0 {
             return self.refill(now);
         }
-        for _ in 0..wanted {
+        let room = self.limits.max - self.active();
+        for _ in 0..wanted.min(room) {
             self.start(now);
         }
     }
-}
 
-/// Whether a replica has been given all the requests it may serve.
-fn is_spent(replica: &Replica, limits: &PoolLimits) -> bool {
-    limits.max_requests.is_some_and(|most| replica.assigned >= most)
+    /// Replicas that count towards `max`.
+    fn active(&self) -> u32 {
+        self.starting + self.ready
+    }
+
+    /// Replicas that take requests, now or once they have started or finished others.
+    fn usable(&self) -> u32 {
+        self.active() - self.spent
+    }
+
+    /// Whether a replica has been given all the requests it may serve.
+    fn is_spent(&self, slot: u32) -> bool {
+        let replica = self.replicas[slot as usize].as_ref().expect("the caller found it");
+        self.limits.max_requests.is_some_and(|most| replica.assigned >= most)
+    }
+
+    fn at(&mut self, slot: u32) -> &mut Replica {
+        self.replicas[slot as usize].as_mut().expect("the caller found it")
+    }
 }

@@ -4,7 +4,8 @@
 //!            started                 drain / condemn / retire
 //! Starting ───────────▶ Ready ─────────────────────────────────▶ Draining
 //!     │                   │                                          │ last request ended,
-//!     │ failed or lost    │ removed while idle                       │ or drain_timeout
+//!     │ failed or lost    │ removed while idle,                      │ or drain_timeout
+//!     │                   │ or spent and its last request ended      │
 //!     ▼                   ▼                                          ▼
 //!   gone                 gone                                       gone
 //! ```
@@ -31,7 +32,7 @@ pub struct Lease {
 pub enum State {
     /// Being made; counts as capacity that is on its way.
     Starting,
-    /// Serves, or waits for requests.
+    /// Serves, or waits for requests; a spent one takes no more.
     Ready,
     /// Takes no new requests; gone when its last one ended or at the deadline.
     Draining {

@@ -84,10 +84,10 @@ impl<W> Pool<W> {
             return;
         }
         let target = target.min(self.limits.max);
-        self.loading |= self.target == 0 && target > 0 && self.starting + self.ready == 0;
+        self.loading |= self.target == 0 && target > 0 && self.usable() == 0;
         self.target = target;
         for id in remove_first {
-            if self.ready <= self.floor() {
+            if self.excess() == 0 {
                 break;
             }
             if let Some(lease) = self.removable(*id, now) {
@@ -120,7 +120,7 @@ impl<W> Pool<W> {
     pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
         let mut due: Option<Timestamp> = None;
         let mut note = |at: Timestamp| due = Some(due.map_or(at, |due| due.min(at)));
-        let excess = self.ready > self.floor();
+        let excess = self.excess() > 0;
         for replica in self.replicas.iter().flatten() {
             match replica.state {
                 State::Draining { deadline } => note(deadline),
@@ -193,14 +193,14 @@ impl<W> Pool<W> {
         while self.start_at(now).is_some_and(|at| at <= now) {
             self.start(now);
         }
-        if self.starting + self.ready == 0 && self.failed_starts >= FAILED_STARTS_MAX {
+        if self.usable() == 0 && self.failed_starts >= FAILED_STARTS_MAX {
             self.refuse_waiting(Refusal::StartFailing { retry_at: self.retry_at }, now);
         }
     }
 
-    /// When the next replica may be started; none if none is missing.
+    /// When the next replica may be started; none if none is missing or there is no room.
     fn start_at(&self, now: Timestamp) -> Option<Timestamp> {
-        if self.starting + self.ready >= self.floor() {
+        if self.usable() >= self.floor() || self.active() >= self.limits.max {
             return None;
         }
         match self.failed_starts {
@@ -210,7 +210,7 @@ impl<W> Pool<W> {
         }
     }
 
-    /// Replicas that must be there, starting ones included.
+    /// Usable replicas that must be there as far as `max` allows, starting ones included.
     fn floor(&self) -> u32 {
         let waiting = u32::from(self.queue.len() > 0);
         match self.closed {
@@ -218,6 +218,12 @@ impl<W> Pool<W> {
             None if self.asleep => waiting,
             None => self.target.max(waiting),
         }
+    }
+
+    /// Ready replicas above the floor. Those that start do not count: a warm replica is not given
+    /// up for one that may fail. Neither do spent ones, or their successors would be given up.
+    fn excess(&self) -> u32 {
+        (self.ready - self.spent).saturating_sub(self.floor())
     }
 
     /// Cuts replicas, and ends a closed pool, whose drain time-out has passed.
@@ -271,10 +277,9 @@ impl<W> Pool<W> {
         Some(self.meter.last_used().max(self.loaded).unwrap_or(self.created) + ttl)
     }
 
-    /// Removes idle replicas above the target, longest idle first. Those that start do not count:
-    /// a warm replica is not given up for one that may fail.
+    /// Removes idle replicas above the target, longest idle first.
     fn shrink(&mut self, now: Timestamp) {
-        let excess = self.ready.saturating_sub(self.floor());
+        let excess = self.excess();
         if excess == 0 {
             return;
         }

@@ -1,4 +1,4 @@
-//! Ready replicas with room, by how many requests they serve.
+//! Ready replicas that may take one more request, by how many they serve.
 //!
 //! One doubly linked list per count, the last one touched in front. All steps take constant time,
 //! except that removing the only replica of the lowest list looks for the next list.
@@ -62,12 +62,6 @@ impl FreeLists {
         while self.heads.get(self.lowest).is_some_and(Option::is_none) {
             self.lowest += 1;
         }
-    }
-
-    /// From the list of `from` requests to the front of that of `to`.
-    pub fn move_to(&mut self, replicas: &mut Replicas, slot: u32, from: u32, to: u32) {
-        self.remove(replicas, slot, from);
-        self.insert(replicas, slot, to);
     }
 
     /// The list of those that serve `busy` requests, front first.

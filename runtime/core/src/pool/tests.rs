@@ -11,6 +11,7 @@ mod properties;
 mod scaling;
 mod script;
 mod sleep;
+mod spent;
 mod starts;
 mod wake;
 mod world;

@@ -160,11 +160,11 @@ fn a_closed_pool_cuts_what_it_serves_at_its_deadline() {
 fn a_replica_that_drains_in_a_closed_pool_has_no_more_time() {
     check(
         "
-            min=0 max=1 max_requests=2 drain=10s
-            0s arrive a b
+            min=0 max=1 drain=10s
+            0s arrive a
             0s started r0
             1s close
-            9s finish a
+            9s condemn r0
             9s next
             11s plan
             11s show
@@ -172,9 +172,7 @@ fn a_replica_that_drains_in_a_closed_pool_has_no_more_time() {
         expect![[r#"
             0s     a waits
             0s     start r0
-            0s     b waits
             0s     a on r0
-            9s     b on r0
             9s     next at 11s
             11s    cut r0
             11s    0 starting, 0 ready, 0 draining, target 0, 0 queued, 1 ongoing, finished
@@ -234,6 +232,57 @@ fn a_closed_pool_takes_no_target() {
         ",
         expect![[r#"
             0s     0 starting, 0 ready, 0 draining, target 0, 0 queued, 0 ongoing, finished
+        "#]],
+    );
+}
+
+#[test]
+fn a_closed_pool_serves_what_waits_with_successors_of_spent_replicas() {
+    check(
+        "
+            min=0 max=1 max_requests=1
+            0s arrive a b
+            0s started r0
+            1s close
+            2s finish a
+            3s started r1
+            4s finish b
+            4s show
+        ",
+        expect![[r#"
+            0s     a waits
+            0s     start r0
+            0s     b waits
+            0s     a on r0
+            2s     drop r0
+            2s     start r1
+            3s     b on r1
+            4s     drop r1
+            4s     0 starting, 0 ready, 0 draining, target 0, 0 queued, 0 ongoing, finished
+        "#]],
+    );
+}
+
+#[test]
+fn a_closed_pool_cuts_its_spent_replicas_at_its_deadline() {
+    check(
+        "
+            min=0 max=1 max_requests=1 drain=10s
+            0s arrive a
+            0s started r0
+            1s close
+            1s next
+            10s plan
+            11s plan
+            11s show
+        ",
+        expect![[r#"
+            0s     a waits
+            0s     start r0
+            0s     a on r0
+            1s     next at 11s
+            11s    cut r0
+            11s    0 starting, 0 ready, 0 draining, target 0, 0 queued, 1 ongoing, finished
         "#]],
     );
 }

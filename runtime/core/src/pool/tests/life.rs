@@ -4,78 +4,6 @@ use super::script::check;
 use expect_test::expect;
 
 #[test]
-fn a_spent_replica_retires_and_its_successor_starts() {
-    check(
-        "
-            min=1 max=1 max_requests=2
-            0s plan
-            0s started r0
-            1s arrive a
-            2s finish a
-            3s arrive b
-            4s finish b
-            5s started r1
-        ",
-        expect![[r#"
-            0s     start r0
-            1s     a on r0
-            3s     b on r0
-            3s     start r1
-            4s     drop r0
-        "#]],
-    );
-}
-
-#[test]
-fn a_replica_is_spent_by_a_waiting_request_too() {
-    check(
-        "
-            min=1 max=1 max_requests=2
-            0s plan
-            0s started r0
-            1s arrive a b c
-            2s finish a
-            3s finish b
-            4s started r1
-        ",
-        expect![[r#"
-            0s     start r0
-            1s     a on r0
-            1s     b waits
-            1s     c waits
-            2s     b on r0
-            2s     start r1
-            3s     drop r0
-            4s     c on r1
-        "#]],
-    );
-}
-
-#[test]
-fn a_spent_replica_finishes_all_it_serves() {
-    check(
-        "
-            min=1 max=1 concurrency=3 max_requests=3
-            0s plan
-            0s started r0
-            1s arrive a b c d
-            2s finish b
-            2s finish c
-            3s finish a
-        ",
-        expect![[r#"
-            0s     start r0
-            1s     a on r0
-            1s     b on r0
-            1s     c on r0
-            1s     start r1
-            1s     d waits
-            3s     drop r0
-        "#]],
-    );
-}
-
-#[test]
 fn an_old_replica_is_replaced() {
     check(
         "
@@ -342,11 +270,10 @@ fn late_news_of_a_slot_used_again_is_ignored() {
         expect![[r#"
             0s     a waits
             0s     start r0
-            1s     start r1
             1s     a on r0
             2s     drop r0
+            2s     start r1
             3s     b waits
-            4s     start r2
             4s     b on r1
         "#]],
     );

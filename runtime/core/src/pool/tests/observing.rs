@@ -178,11 +178,12 @@ fn two_looks_at_once_have_no_averages() {
 fn only_a_ready_replica_without_requests_is_idle() {
     check(
         "
-            min=3 max=4 max_requests=1
+            min=3 max=4
             0s plan
             1s started r0
             2s started r1
             3s arrive a
+            3s condemn r1
             5s list
         ",
         expect![[r#"

@@ -38,6 +38,22 @@ proptest! {
     }
 
     #[test]
+    fn where_nothing_else_ends_replicas_none_is_cut_or_above_max(
+        limits in limits(),
+        most in 1u64..4,
+        steps in vec(step(), 1..150),
+    ) {
+        let limits = PoolLimits { max_requests: Some(most), max_age: None, ..limits };
+        let mut world = World::new(limits.clone());
+        for step in steps.iter().filter(|step| !ends_replicas(step)) {
+            world.step(step);
+            let counts = world.pool.counts();
+            prop_assert_eq!(counts.draining, 0, "what a spent replica serves has no deadline");
+            prop_assert!(world.pool.replica_count() <= limits.max, "never above max, all counted");
+        }
+    }
+
+    #[test]
     fn a_closed_pool_finishes_by_its_deadline(
         limits in limits(),
         steps in vec(step(), 1..80),
@@ -49,6 +65,12 @@ proptest! {
         }
         world.close_and_finish(requests);
     }
+}
+
+/// Whether a step may end replicas before they are spent, other than idle ones.
+fn ends_replicas(step: &Step) -> bool {
+    let inner = if let Step::Behind(_, inner) = step { inner } else { step };
+    matches!(inner, Step::Condemn(_) | Step::Close | Step::Finish(_, _, Health::Condemned))
 }
 
 /// Small limits, so that all of them are met often.

@@ -263,3 +263,54 @@ fn a_pool_that_is_old_and_unused_is_not_renewed() {
         "#]],
     );
 }
+
+#[test]
+fn loading_for_a_target_beside_a_spent_replica_is_not_idleness() {
+    check(
+        "
+            min=0 max=2 idle=60s max_requests=1
+            0s target 1
+            0s started r0
+            1s target 0
+            1s arrive a
+            2s target 1
+            3s finish a
+            100s started r1
+            100s next
+        ",
+        expect![[r#"
+            0s     start r0
+            1s     a on r0
+            2s     start r1
+            3s     drop r0
+            100s   next at 160s
+        "#]],
+    );
+}
+
+#[test]
+fn a_spent_replica_keeps_a_pool_awake() {
+    check(
+        "
+            min=1 max=2 idle=60s max_requests=1
+            0s plan
+            0s started r0
+            1s arrive a
+            2s started r1
+            100s plan
+            100s next
+            101s finish a
+            101s next
+            161s plan
+        ",
+        expect![[r#"
+            0s     start r0
+            1s     a on r0
+            1s     start r1
+            100s   never
+            101s   drop r0
+            101s   next at 161s
+            161s   drop r1
+        "#]],
+    );
+}

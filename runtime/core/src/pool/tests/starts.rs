@@ -329,3 +329,65 @@ fn losing_the_last_replica_while_starts_fail_refuses_who_waits() {
         "#]],
     );
 }
+
+#[test]
+fn nobody_waits_for_spent_replicas_when_starts_look_hopeless() {
+    check(
+        "
+            min=1 max=3 max_requests=1
+            0s plan
+            0s started r0
+            1s arrive a
+            1s fail r1
+            2s arrive b
+            2s plan
+            2s fail r2
+            3s plan
+            3s fail r3
+            3s arrive c
+            4s finish a
+            4s plan
+        ",
+        expect![[r#"
+            0s     start r0
+            1s     a on r0
+            1s     start r1
+            2s     b waits
+            2s     start r2
+            3s     start r3
+            3s     b refused: starts fail, retry at 3.4s
+            3s     c refused: starts fail, retry at 3.4s
+            4s     drop r0
+            4s     start r4
+        "#]],
+    );
+}
+
+#[test]
+fn those_behind_the_last_that_a_replica_takes_are_refused_when_starts_look_hopeless() {
+    check(
+        "
+            min=2 max=2 max_requests=2
+            0s plan
+            0s started r0
+            0s fail r1
+            0s arrive a b c
+            1s plan
+            1s fail r2
+            2s plan
+            2s fail r3
+            2100ms finish a
+        ",
+        expect![[r#"
+            0s     start r0
+            0s     start r1
+            0s     a on r0
+            0s     b waits
+            0s     c waits
+            1s     start r2
+            2s     start r3
+            2.1s   b on r0
+            2.1s   c refused: starts fail, retry at 2.4s
+        "#]],
+    );
+}

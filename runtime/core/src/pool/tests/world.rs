@@ -75,6 +75,8 @@ pub struct World {
     /// The order in which replicas were last given or rid of a request.
     touched: BTreeMap<ReplicaId, u64>,
     touches: u64,
+    /// How many requests each replica was given.
+    given: BTreeMap<ReplicaId, u64>,
     /// All tickets ever given.
     tickets: Vec<(u32, Ticket)>,
     waiting: VecDeque<(u32, Timestamp)>,
@@ -96,6 +98,7 @@ impl World {
             lives: BTreeMap::new(),
             touched: BTreeMap::new(),
             touches: 0,
+            given: BTreeMap::new(),
             tickets: Vec::new(),
             waiting: VecDeque::new(),
             served: Vec::new(),
@@ -109,6 +112,7 @@ impl World {
 
     pub fn step(&mut self, step: &Step) {
         let now = self.now;
+        let spent_before = self.spent();
         match step {
             Step::Arrive => self.arrive(),
             Step::Cancel(index) => self.cancel(*index),
@@ -149,6 +153,7 @@ impl World {
             }
         }
         self.audit();
+        self.audit_replacement(&spent_before);
     }
 
     fn pass(&mut self, time: Duration) {
@@ -184,7 +189,8 @@ impl World {
         let counts = self.pool.counts();
         let replicas = self.pool.replicas.iter().flatten();
         let room = replicas.filter(|replica| {
-            replica.state == State::Ready && self.busy(replica.id) < self.limits.concurrency
+            let has_room = self.busy(replica.id) < self.limits.concurrency;
+            replica.state == State::Ready && has_room && !self.is_spent(replica.id)
         });
         let best = room
             .min_by_key(|r| (self.busy(r.id), std::cmp::Reverse(self.touched[&r.id])))
@@ -195,7 +201,7 @@ impl World {
             Expected::On(best)
         } else if self.waiting.len() as u32 >= self.limits.queue_max {
             Expected::Refused(Refusal::QueueFull)
-        } else if counts.starting + counts.ready == 0
+        } else if counts.starting + counts.ready == self.spent().len() as u32
             && self.failures >= FAILED_STARTS_MAX
             && self.now < self.retry_at
         {
@@ -351,6 +357,8 @@ impl World {
 
     fn serve(&mut self, request: u32, lease: Lease, arrived: Timestamp) {
         assert_eq!(self.lives[&lease.id], Life::Ready, "served by a ready replica");
+        assert!(!self.is_spent(lease.id), "a spent replica takes no more");
+        *self.given.entry(lease.id).or_default() += 1;
         self.touch(lease.id);
         self.served.push((request, Served { lease, arrived }));
         assert!(self.busy(lease.id) <= self.limits.concurrency, "nobody above concurrency");
@@ -369,6 +377,18 @@ impl World {
 
     fn busy(&self, id: ReplicaId) -> u32 {
         self.served.iter().filter(|(_, served)| served.lease.id == id).count() as u32
+    }
+
+    fn is_spent(&self, id: ReplicaId) -> bool {
+        let given = self.given.get(&id).copied().unwrap_or(0);
+        self.limits.max_requests.is_some_and(|most| given >= most)
+    }
+
+    /// Ready replicas that take no more requests.
+    fn spent(&self) -> Vec<ReplicaId> {
+        let replicas = self.pool.replicas.iter().flatten();
+        let ready = replicas.filter(|replica| replica.state == State::Ready);
+        ready.map(|replica| replica.id).filter(|id| self.is_spent(*id)).collect()
     }
 
     fn alive(&self) -> impl Iterator<Item = &Lease> {

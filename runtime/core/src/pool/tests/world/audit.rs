@@ -2,7 +2,7 @@
 
 use super::{Life, World, sketch};
 use crate::pool::FAILED_STARTS_MAX;
-use crate::replica::State;
+use crate::replica::{ReplicaId, State};
 use std::time::Duration;
 
 const A_DAY: Duration = Duration::from_secs(86_400);
@@ -48,11 +48,13 @@ impl World {
             assert_eq!(replica.state == State::Starting, life == Life::Starting);
             assert_ne!(life, Life::Gone, "told to be gone is gone");
             assert_eq!(replica.ongoing, self.busy(replica.id));
-            let spent = self.limits.max_requests.is_some_and(|most| replica.assigned >= most);
-            assert!(!spent || replica.state != State::Ready, "a spent replica is not ready");
+            let given = self.given.get(&replica.id).copied().unwrap_or(0);
+            assert_eq!(replica.assigned, given, "what it was given is counted");
             let drains = matches!(replica.state, State::Draining { .. });
-            assert!(!drains || replica.ongoing > 0, "an idle replica does not drain, it goes");
+            let must_serve = drains || self.is_spent(replica.id);
+            assert!(!must_serve || replica.ongoing > 0, "who takes no more is gone when idle");
         }
+        assert_eq!(self.pool.spent, self.spent().len() as u32);
         assert_eq!(self.alive().count() as u32, self.pool.replica_count());
         let mut vacant = self.pool.vacant.clone();
         vacant.sort_unstable();
@@ -74,11 +76,12 @@ impl World {
             listed.sort_unstable();
             let has_room = |slot: &usize| {
                 replicas[*slot].as_ref().is_some_and(|replica| {
-                    replica.state == State::Ready && replica.ongoing == level
+                    let takes_more = replica.state == State::Ready && !self.is_spent(replica.id);
+                    takes_more && replica.ongoing == level
                 })
             };
             let expected: Vec<usize> = (0..replicas.len()).filter(has_room).collect();
-            assert_eq!(listed, expected, "exactly the ready replicas with {level} requests");
+            assert_eq!(listed, expected, "exactly the replicas with {level} requests");
             if !listed.is_empty() && lowest.is_none() {
                 lowest = Some(level);
             }
@@ -94,10 +97,25 @@ impl World {
         assert!(self.pool.queue.places() <= 2 * queued + 16, "those that left do not pile up");
         assert!(queued == 0 || self.pool.free.least_busy().is_none(), "no waiter beside room");
         let counts = self.pool.counts();
-        if queued > 0 && counts.starting + counts.ready == 0 {
+        let active = counts.starting + counts.ready;
+        if queued > 0 && active == self.spent().len() as u32 {
             let backs_off = (1..FAILED_STARTS_MAX).contains(&self.failures);
-            assert!(backs_off, "who waits will be served, or there is hope");
+            let is_full = active == self.limits.max;
+            assert!(backs_off || is_full, "who waits will be served, or there is hope");
         }
+    }
+
+    /// A step that left a replica spent left its successor too, unless there is no room or starts
+    /// fail.
+    pub fn audit_replacement(&self, spent_before: &[ReplicaId]) {
+        let spent = self.spent();
+        if self.failures > 0 || spent.iter().all(|id| spent_before.contains(id)) {
+            return;
+        }
+        let counts = self.pool.counts();
+        let active = counts.starting + counts.ready;
+        let is_full = active == self.limits.max;
+        assert!(is_full || active - spent.len() as u32 >= counts.target, "replaced at once");
     }
 
     fn audit_sleep_and_end(&self) {
