@@ -19,7 +19,7 @@ pub use manifest::{ComponentSource, Manifest, ManifestDeployment, ManifestPolicy
 pub use secret::Secret;
 pub use settings::{LogFormat, ServerSettings};
 
-use crate::spec::{self, DurationText, SizeText, SpecError};
+use crate::spec::{self, SpecError};
 
 const MIB: u64 = 1024 * 1024;
 const GIB: u64 = 1024 * MIB;
@@ -156,43 +156,33 @@ fn check(
         admin,
         data: settings.data.unwrap_or_else(|| PathBuf::from(DEFAULT_DATA)),
         admin_token,
-        drain_timeout: time("drain_timeout", settings.drain_timeout, half_a_minute, drain_bounds)?,
-        max_component_size: size(
+        drain_timeout: spec::duration(
+            "drain_timeout",
+            settings.drain_timeout,
+            half_a_minute,
+            drain_bounds,
+        )?,
+        max_component_size: spec::size(
             "max_component_size",
             settings.max_component_size,
             64 * MIB,
             COMPONENT_SIZE,
         )?,
-        compile_timeout: time(
+        compile_timeout: spec::duration(
             "compile_timeout",
             settings.compile_timeout,
             two_minutes,
             COMPILE_TIMEOUT,
         )?,
-        compile_memory: size("compile_memory", settings.compile_memory, 2 * GIB, COMPILE_MEMORY)?,
+        compile_memory: spec::size(
+            "compile_memory",
+            settings.compile_memory,
+            2 * GIB,
+            COMPILE_MEMORY,
+        )?,
         slots: spec::within("slots", settings.slots.unwrap_or(DEFAULT_SLOTS), SLOTS)?,
         log_format: settings.log_format.unwrap_or_default(),
     })
-}
-
-fn time(
-    field: &str,
-    written: Option<DurationText>,
-    default: Duration,
-    (lowest, highest): (Duration, Duration),
-) -> Result<Duration, SpecError> {
-    let value = written.unwrap_or(DurationText(default));
-    Ok(spec::within(field, value, (DurationText(lowest), DurationText(highest)))?.0)
-}
-
-fn size(
-    field: &str,
-    written: Option<SizeText>,
-    default: u64,
-    (lowest, highest): (u64, u64),
-) -> Result<u64, SpecError> {
-    let value = written.unwrap_or(SizeText(default));
-    Ok(spec::within(field, value, (SizeText(lowest), SizeText(highest)))?.0)
 }
 
 /// Reads a token from a file; white space around it is ignored.

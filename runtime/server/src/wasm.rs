@@ -5,4 +5,5 @@ pub mod component;
 pub mod engine;
 pub mod guest;
 pub mod inspect;
+pub mod memory;
 pub mod replica;

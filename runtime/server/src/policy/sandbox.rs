@@ -5,9 +5,10 @@
 //! seed, and waiting is a trap. What a policy prints to standard error is kept for the message when
 //! it panics.
 
+use crate::wasm::memory::{MemoryLimit, Parts};
 use std::time::Duration;
 use wasmtime::component::{Linker, Resource, ResourceTable};
-use wasmtime::{Engine, ResourceLimiter, Store};
+use wasmtime::{Engine, Store};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::random::Deterministic;
 use wasmtime_wasi::{
@@ -22,6 +23,8 @@ pub const FUEL_PER_REPLAY: u64 = 20 * FUEL_PER_CALL;
 /// Linear memory of one policy, shared by all its scalers, each of which takes about a kilobyte.
 const MEMORY_BYTES_MAX: usize = 64 << 20;
 const TABLE_ELEMENTS_MAX: usize = 20_000;
+/// Parts of one component.
+const PARTS_MAX: Parts = Parts { instances: 50, tables: 20, memories: 5 };
 const RESOURCES_MAX: usize = 10_000;
 /// Scalers of one instance.
 const HANDLES_MAX: usize = 100_000;
@@ -34,7 +37,7 @@ pub struct Sandbox {
     wasi: WasiCtx,
     table: ResourceTable,
     stderr: MemoryOutputPipe,
-    limit: Limit,
+    memory: MemoryLimit,
 }
 
 impl Sandbox {
@@ -55,9 +58,9 @@ impl Sandbox {
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
-        let mut store =
-            Store::new(engine, Sandbox { wasi, table, stderr, limit: Limit::default() });
-        store.limiter(|sandbox| &mut sandbox.limit);
+        let memory = MemoryLimit::new(MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX, PARTS_MAX);
+        let mut store = Store::new(engine, Sandbox { wasi, table, stderr, memory });
+        store.limiter(|sandbox| &mut sandbox.memory);
         store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
         store.set_max_component_handles(HANDLES_MAX);
         store
@@ -119,41 +122,5 @@ impl HostMonotonicClock for StoppedClock {
 
     fn now(&self) -> u64 {
         0
-    }
-}
-
-#[derive(Default)]
-struct Limit {
-    memory_bytes: usize,
-    table_elements: usize,
-}
-
-impl ResourceLimiter for Limit {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let bytes = self.memory_bytes.saturating_add(desired - current);
-        let fits = bytes <= MEMORY_BYTES_MAX;
-        if fits {
-            self.memory_bytes = bytes;
-        }
-        Ok(fits)
-    }
-
-    fn table_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let elements = self.table_elements.saturating_add(desired - current);
-        let fits = elements <= TABLE_ELEMENTS_MAX;
-        if fits {
-            self.table_elements = elements;
-        }
-        Ok(fits)
     }
 }

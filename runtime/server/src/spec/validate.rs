@@ -280,7 +280,12 @@ fn in_range(field: &str, value: u64, bounds: (u64, u64)) -> Result<u32, SpecErro
     Ok(u32::try_from(value).expect("every upper bound of a count fits a u32"))
 }
 
-fn duration(
+/// What was written, or the default, if it is within the bounds.
+///
+/// # Errors
+///
+/// When it is not; `field` is named.
+pub fn duration(
     field: &str,
     written: Option<DurationText>,
     default: Duration,
@@ -310,7 +315,12 @@ fn ttl(
     }
 }
 
-fn size(
+/// What was written, or the default, if it is within the bounds, in bytes.
+///
+/// # Errors
+///
+/// When it is not; `field` is named.
+pub fn size(
     field: &str,
     written: Option<SizeText>,
     default: u64,

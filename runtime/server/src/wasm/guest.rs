@@ -3,13 +3,14 @@
 //! A guest gets standard streams that go to the log, clocks and random numbers. It has no files, no
 //! sockets and no outbound HTTP.
 
+use super::memory::{MemoryLimit, Parts};
 use super::replica::Vitals;
 use crate::logs::{GuestOutput, LogStream};
 use http::HeaderName;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use wasmtime::component::ResourceTable;
-use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
+use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx,
@@ -22,10 +23,8 @@ const HOSTCALL_BYTES_MAX: usize = 32 << 20;
 const HANDLES_MAX: usize = 20_000;
 /// Host resources (bodies, headers, pollables) one instance may hold.
 const RESOURCES_MAX: usize = 20_000;
-/// Core instances, tables and memories of one component; Python's have a few dozen instances.
-const CORE_INSTANCES_MAX: usize = 200;
-const TABLES_MAX: usize = 100;
-const MEMORIES_MAX: usize = 20;
+/// Parts of one component; Python's have a few dozen instances.
+const PARTS_MAX: Parts = Parts { instances: 200, tables: 100, memories: 20 };
 /// Elements of all tables together. Large interpreters need tens of thousands.
 const TABLE_ELEMENTS_MAX: usize = 100_000;
 /// Random bytes one call may ask for.
@@ -80,7 +79,7 @@ impl Guest {
             wasi: wasi.build(),
             http,
             hooks: Hooks,
-            memory: MemoryLimit { limit: limits.memory_bytes, used: 0, table_elements: 0 },
+            memory: MemoryLimit::new(limits.memory_bytes, TABLE_ELEMENTS_MAX, PARTS_MAX),
         };
         let mut store = Store::new(engine, guest);
         store.limiter(|guest| &mut guest.memory);
@@ -116,55 +115,6 @@ impl WasiView for Guest {
 impl WasiHttpView for Guest {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
-    }
-}
-
-/// Linear memory and tables of one instance, counted together.
-struct MemoryLimit {
-    limit: usize,
-    used: usize,
-    table_elements: usize,
-}
-
-impl ResourceLimiter for MemoryLimit {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let used = self.used.saturating_add(desired - current);
-        let fits = used <= self.limit;
-        if fits {
-            self.used = used;
-        }
-        Ok(fits)
-    }
-
-    fn table_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let elements = self.table_elements.saturating_add(desired - current);
-        let fits = elements <= TABLE_ELEMENTS_MAX;
-        if fits {
-            self.table_elements = elements;
-        }
-        Ok(fits)
-    }
-
-    fn instances(&self) -> usize {
-        CORE_INSTANCES_MAX
-    }
-
-    fn tables(&self) -> usize {
-        TABLES_MAX
-    }
-
-    fn memories(&self) -> usize {
-        MEMORIES_MAX
     }
 }
 
