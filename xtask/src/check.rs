@@ -10,6 +10,8 @@ use crate::{
     workspace::{Workspace, cargo, run, works},
 };
 
+const LIGHTNING_VECTORS: &str = "policies/lightning/tests/lightning.json";
+
 /// Everything CI checks. The cheap checks come first.
 pub fn test(workspace: &Workspace) -> Result<()> {
     step("formatting", || format(workspace))?;
@@ -18,6 +20,10 @@ pub fn test(workspace: &Workspace) -> Result<()> {
     step("build", || workspace.cargo_hosts(&["build", "--release", "--all-targets"], &[]))?;
     step("clippy", || clippy(workspace))?;
     step("tests", || workspace.cargo_hosts(&["test", "--release", "--no-fail-fast"], &[]))?;
+    step("tests of policies", || {
+        run(cargo(&workspace.root).args(["test", "--release", "--package", "lightning"]))
+    })?;
+    step("recorded decisions", || recorded(workspace, "lightning", LIGHTNING_VECTORS))?;
     println!("all checks and tests passed");
     Ok(())
 }
@@ -50,7 +56,12 @@ pub fn bench(workspace: &Workspace, args: &[String]) -> Result<()> {
 pub fn vectors(workspace: &Workspace, args: &[String]) -> Result<()> {
     let [system, file] = args else { bail!("usage: cargo xtask vectors SYSTEM FILE") };
     step("build", || workspace.build_hosts())?;
-    run(Command::new(workspace.samovar()).args(["policy-vectors", "--system", system, file]))
+    recorded(workspace, system, file)
+}
+
+fn recorded(workspace: &Workspace, system: &str, file: &str) -> Result<()> {
+    let mut samovar = Command::new(workspace.samovar());
+    run(samovar.args(["policy-vectors", "--system", system, file]).current_dir(&workspace.root))
 }
 
 pub fn deny(workspace: &Workspace) -> Result<()> {

@@ -83,10 +83,16 @@ impl Workspace {
     }
 }
 
+/// System tests wait more than they compute, so there may be more of them than cores.
+const TEST_THREADS: &str = "4";
+
 /// The cargo that runs this task.
 pub fn cargo(folder: &Path) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(folder).stdin(Stdio::null());
+    if env::var_os("RUST_TEST_THREADS").is_none() {
+        command.env("RUST_TEST_THREADS", TEST_THREADS);
+    }
     command
 }
 
