@@ -1,5 +1,7 @@
 //! Rules of the source that no compiler checks. ARCHITECTURE.md says why they are there.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,7 @@
 //! The load generator against the bare hyper server: both must be right before a ratio means much.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::{net::TcpListener, path::Path, time::Duration};
 
 use samovar_benches::{baselines::Baseline, loadgen::Load, process::cpu_time};

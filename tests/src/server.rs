@@ -305,7 +305,10 @@ impl Drop for Samovar {
         let Some(running) = self.running.take() else { return };
         let (_, stderr) = running.kill();
         if thread::panicking() {
-            eprintln!("--- stderr of samovar\n{stderr}---");
+            #[expect(clippy::print_stderr, reason = "the test runner shows it with the failure")]
+            {
+                eprintln!("--- stderr of samovar\n{stderr}---");
+            }
         }
         self.check_panics(&stderr);
     }

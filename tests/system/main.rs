@@ -9,6 +9,8 @@
 //! SAMOVAR_TEST_SEED=7 cargo test --release -p samovar-tests --test system -- crash::
 //! ```
 
+#![allow(clippy::print_stdout, reason = "the test runner shows it with a failure")]
+
 mod admin;
 mod cli;
 mod cli_projects;

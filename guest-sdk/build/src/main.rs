@@ -2,6 +2,8 @@
 //!
 //! Builds guest crates and prints the paths of their components, one per line.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
+
 use std::{error::Error, path::PathBuf, process::ExitCode};
 
 use samovar_guest_build::{GuestBuild, Toolchain};
