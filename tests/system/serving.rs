@@ -205,6 +205,17 @@ async fn route_is_taken_off_and_the_query_stays() {
 }
 
 #[tokio::test]
+async fn root_route_takes_the_rest_with_its_whole_path() {
+    let samovar = Samovar::start().await;
+    samovar.deploy("root", BEHAVE, json!({"route": "/"})).await;
+    samovar.deploy_wasm("other", tiny_handler(201), json!({})).await;
+    let long = samovar.http.get("/big-body?bytes=12345").await.expect(200);
+    assert_eq!(long.body.len(), 12_345);
+    assert_eq!(samovar.http.get("/no/such/path").await.status, 404);
+    samovar.http.get("/other/path").await.expect(201);
+}
+
+#[tokio::test]
 async fn http1_connection_is_kept_open() {
     let samovar = Samovar::start().await;
     samovar.deploy("hello", "hello-async", json!({})).await;

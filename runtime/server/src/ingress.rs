@@ -217,7 +217,9 @@ fn prepare(
 /// Takes `prefix` bytes off the path and fills in what WASI wants to know: scheme and authority.
 fn handler_uri(uri: Uri, prefix: usize, headers: &HeaderMap) -> Uri {
     let mut parts = uri.into_parts();
-    if let Some(path) = parts.path_and_query.take().filter(|_| prefix > 0) {
+    if prefix > 0
+        && let Some(path) = parts.path_and_query.take()
+    {
         let rest = &path.as_str()[prefix..];
         let rest = if rest.starts_with('/') { rest.parse() } else { format!("/{rest}").parse() };
         parts.path_and_query = Some(rest.unwrap_or(path));

@@ -135,11 +135,11 @@ fn scaling_fields(deployment: &api::Deployment) -> [(&'static str, String); 2] {
     let interval = text(&spec["scaling"]["interval"]);
     let config = serde_json::Value::Object(policy.config.clone());
     let whole_pool = match idle.as_str() {
-        "off" => "the pool is never emptied".to_owned(),
+        "off" => "never as a whole".to_owned(),
         idle => format!("all replicas go after {idle}"),
     };
     [
-        ("idle", format!("{whole_pool}, one goes after {scaledown}")),
+        ("idle", format!("{whole_pool}, one after {scaledown}")),
         ("policy", format!("{} every {interval}, {config}", policy.name)),
     ]
 }
