@@ -76,8 +76,6 @@ struct Slot {
     instance: Option<Instance>,
     /// Tells those who use the instance to let go of it.
     cut: Arc<CancellationToken>,
-    /// Given back when the replica is gone.
-    place: Option<tokio::sync::OwnedSemaphorePermit>,
 }
 
 /// A replica to serve one request with. [`WarmPool::finish`] must be called for it.
@@ -291,10 +289,7 @@ impl WarmPool {
         });
     }
 
-    async fn make(
-        self: &Arc<Self>,
-        lease: Lease,
-    ) -> Result<(Instance, tokio::sync::OwnedSemaphorePermit), String> {
+    async fn make(self: &Arc<Self>, lease: Lease) -> Result<Instance, String> {
         let place = Arc::clone(&self.shared.slots).try_acquire_owned();
         let place = place.map_err(|_| "the machine holds no more instances (`up --slots`)")?;
         let code = self.code.code().await?;
@@ -311,32 +306,25 @@ impl WarmPool {
         };
         let cut = self.inner.lock().slot(lease).map(|slot| Arc::clone(&slot.cut));
         let cut = cut.ok_or("the replica is not wanted any more")?;
-        let end = End { cut, grace: self.settings.limits.drain_timeout };
+        let end = End { cut, grace: self.settings.limits.drain_timeout, place: Some(place) };
         let start = Instance::start(&code, &self.settings.guest, &output, end, on_exit);
         match tokio::time::timeout(self.settings.start_timeout, start).await {
-            Ok(Ok(instance)) => Ok((instance, place)),
+            Ok(Ok(instance)) => Ok(instance),
             Ok(Err(error)) => Err(format!("{error:#}")),
             Err(_) => Err(format!("not ready after {:?}", self.settings.start_timeout)),
         }
     }
 
-    fn started(
-        &self,
-        lease: Lease,
-        made: Result<(Instance, tokio::sync::OwnedSemaphorePermit), String>,
-    ) {
+    fn started(&self, lease: Lease, made: Result<Instance, String>) {
         let now = clock::now();
         let mut inner = self.inner.lock();
         let mut orphan = None;
         match made {
-            Ok((instance, place)) => {
+            Ok(instance) => {
                 inner.last_start_error = None;
                 match inner.slot(lease) {
-                    Some(slot) => {
-                        slot.instance = Some(instance);
-                        slot.place = Some(place);
-                    }
-                    None => orphan = Some((instance, place)),
+                    Some(slot) => slot.instance = Some(instance),
+                    None => orphan = Some(instance),
                 }
                 inner.pool.started(lease, now);
                 self.shared.attention.notify_one();

@@ -335,7 +335,7 @@ async fn try_start(code: &LazyCode, spec: &DeploymentSpec, parts: &Parts) -> Res
     let code = code.get().await?;
     let log = Arc::clone(&parts.log);
     let output = GuestOutput { log, replica: u64::MAX, fault_injection: false };
-    let end = End { cut: Arc::default(), grace: Duration::ZERO };
+    let end = End { cut: Arc::default(), grace: Duration::ZERO, place: None };
     let limits = GuestLimits::from(spec);
     let start = Instance::start(&code, &limits, &output, end, drop);
     match tokio::time::timeout(spec.limits.start_timeout, start).await {

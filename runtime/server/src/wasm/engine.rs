@@ -14,6 +14,8 @@ pub const WASMTIME_VERSION: &str = env!("SAMOVAR_WASMTIME_VERSION");
 /// How often a running handler is interrupted to let others run and to look at its budget.
 pub const EPOCH: Duration = Duration::from_millis(5);
 
+/// Room for trial starts beside the replicas.
+const TRIALS: u32 = 16;
 /// Tables of Python and JavaScript guests hold tens of thousands of functions.
 const TABLE_ELEMENTS_MAX: usize = 100_000;
 /// A component is several core instances: its modules, adapters and shims.
@@ -93,6 +95,7 @@ pub fn policies() -> anyhow::Result<Engine> {
 }
 
 fn pooling(slots: u32) -> PoolingAllocationConfig {
+    let slots = slots.saturating_add(TRIALS);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots);
     pool.total_core_instances(slots.saturating_mul(CORE_INSTANCES_PER_SLOT));

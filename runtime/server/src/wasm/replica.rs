@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 use wasmtime::Store;
 use wasmtime::component::Accessor;
@@ -93,13 +93,14 @@ impl Vitals {
     }
 }
 
-/// How an asynchronous instance ends.
-#[derive(Clone)]
+/// How an instance ends, and what it gives back then.
 pub struct End {
-    /// At once.
+    /// An asynchronous one ends at once when this is cancelled.
     pub cut: Arc<CancellationToken>,
     /// How long work may go on after the last response.
     pub grace: Duration,
+    /// Its room on the machine, free again when its memory is. A trial start has none.
+    pub place: Option<OwnedSemaphorePermit>,
 }
 
 /// An instance that is ready to serve.
@@ -130,7 +131,8 @@ impl Instance {
             Handler::Sync(pre) => {
                 let instantiate = Box::pin(pre.instantiate_async(&mut store));
                 let proxy = Guarded { inner: instantiate, meter: &meter }.await?;
-                Ok(Instance::Sync(Box::new(SyncInstance { store, proxy, meter })))
+                let _place = end.place;
+                Ok(Instance::Sync(Box::new(SyncInstance { store, proxy, meter, _place })))
             }
             Handler::Async(pre) => {
                 let instantiate = Box::pin(pre.instantiate_async(&mut store));
@@ -154,6 +156,8 @@ pub struct SyncInstance {
     store: Store<Guest>,
     proxy: p2::bindings::Proxy,
     meter: Arc<Vitals>,
+    /// Below the store: given back after it is dropped.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl SyncInstance {
@@ -303,6 +307,7 @@ impl Driver {
         mut store: Store<Guest>,
         mut calls: mpsc::UnboundedReceiver<Call>,
     ) -> wasmtime::Result<()> {
+        // Arguments are dropped last to first: the store before `self`, which holds its place.
         let life = Box::pin(self.live(&mut store, &mut calls));
         let life = Guarded { inner: life, meter: &*self.meter };
         // Deadlines are kept out here: inside `run_concurrent` a busy guest keeps timers from
