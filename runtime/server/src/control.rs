@@ -9,7 +9,7 @@ mod policies;
 
 use crate::api::{ApiError, ErrorCode};
 use crate::deployment::{Deployment, Deployments};
-use crate::library::Library;
+use crate::library::{Library, blocking};
 use crate::slots::Slots;
 use crate::spec::DeploymentName;
 use crate::store::Store;
@@ -89,11 +89,7 @@ impl Control {
         change: impl FnOnce(&Store) -> Result<R, crate::store::StoreError> + Send + 'static,
     ) -> Result<R, ApiError> {
         let store = Arc::clone(&self.store);
-        let done = tokio::task::spawn_blocking(move || change(&store)).await;
-        let done = done.map_err(|error| {
-            ApiError::new(ErrorCode::StorageFailed, format!("the store's thread failed: {error}"))
-        })?;
-        done.map_err(ApiError::from)
+        Ok(blocking(move || change(&store)).await??)
     }
 }
 

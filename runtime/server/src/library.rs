@@ -212,12 +212,12 @@ impl Library {
     }
 }
 
-/// Runs what waits for the disk where it holds up nobody.
-async fn blocking<R: Send + 'static>(
+/// Runs what waits for the disk, or computes for long, where it holds up nobody.
+pub async fn blocking<R: Send + 'static>(
     work: impl FnOnce() -> R + Send + 'static,
 ) -> Result<R, ApiError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| {
-        ApiError::new(ErrorCode::StorageFailed, format!("the store's thread failed: {error}"))
+        ApiError::new(ErrorCode::StorageFailed, format!("a working thread failed: {error}"))
     })
 }
 

@@ -3,6 +3,7 @@
 use super::{Control, not_found};
 use crate::api::{self, ApiError, ErrorCode};
 use crate::clock;
+use crate::library::blocking;
 use crate::spec::{Digest, World};
 use crate::store::{ComponentRecord, StoreError, Uploaded};
 use crate::wasm::inspect::{self, Inspection, Kind};
@@ -31,16 +32,14 @@ impl Control {
         let digest = uploaded.digest();
         let _changing = self.change("component", &digest.hex()).await;
         let wasm = uploaded.path().to_owned();
-        let inspection = tokio::task::spawn_blocking(move || {
+        let inspection = blocking(move || {
             let bytes = std::fs::read(&wasm).map_err(|error| {
                 let message = format!("read the upload again: {error}");
                 ApiError::new(ErrorCode::StorageFailed, message)
             })?;
             inspect::inspect(&bytes)
         });
-        let inspection = inspection.await.map_err(|error| {
-            ApiError::new(ErrorCode::InvalidComponent, format!("inspecting failed: {error}"))
-        })??;
+        let inspection = inspection.await??;
         check_kind(&digest, inspection.world, expected)?;
         let admitted = self.library.admit(digest, inspection.world, uploaded.path()).await;
         if admitted.is_err() && self.store.component(&digest).is_none() {
@@ -92,11 +91,7 @@ impl Control {
             let message = format!("the upload broke off: {error}");
             return Err(ApiError::new(ErrorCode::TruncatedComponent, message));
         }
-        let finished = tokio::task::spawn_blocking(move || upload.finish()).await;
-        let finished = finished.map_err(|error| {
-            ApiError::new(ErrorCode::StorageFailed, format!("the writer failed: {error}"))
-        })?;
-        Ok(finished?)
+        Ok(blocking(move || upload.finish()).await??)
     }
 
     /// All components, by digest.
