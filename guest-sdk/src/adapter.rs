@@ -3,8 +3,8 @@
 use std::{cell::RefCell, marker::PhantomData};
 
 use crate::{
-    Decision, Latency, Limits, Observation, Policy, Replica, ReplicaKind, ReplicaState, Sample,
-    Wish, Work, parse_config,
+    Conformance, Decision, Latency, Limits, Observation, Policy, Replica, ReplicaKind,
+    ReplicaState, Sample, Wish, Work, parse_config,
 };
 
 #[allow(missing_docs, reason = "generated code")]
@@ -14,6 +14,16 @@ pub mod bindings {
         world: "policy",
         pub_export_macro: true,
         default_bindings_module: "samovar_sdk::private::bindings",
+    });
+}
+
+#[allow(missing_docs, reason = "generated code")]
+pub mod port_bindings {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "port",
+        pub_export_macro: true,
+        default_bindings_module: "samovar_sdk::private::port_bindings",
     });
 }
 
@@ -32,6 +42,12 @@ impl<P: Policy> wire::Guest for Adapter<P> {
             config_schema: P::CONFIG_SCHEMA.into(),
             needs_replicas: P::NEEDS_REPLICAS,
         }
+    }
+}
+
+impl<P: Conformance> port_bindings::exports::samovar::policy::conformance::Guest for Adapter<P> {
+    fn answer(question: String) -> Result<String, String> {
+        P::answer(&question)
     }
 }
 

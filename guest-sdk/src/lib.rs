@@ -56,6 +56,7 @@
 
 #[cfg(target_arch = "wasm32")]
 mod adapter;
+pub mod blocks;
 mod config;
 mod decision;
 pub mod handler;
@@ -67,7 +68,7 @@ pub use decision::{Decision, REASON_BYTES_MAX, Wish};
 pub use observation::{
     Latency, Limits, Observation, Replica, ReplicaKind, ReplicaState, Sample, Work,
 };
-pub use policy::Policy;
+pub use policy::{Conformance, Policy};
 pub use serde;
 #[cfg(feature = "handler")]
 pub use wasip2;
@@ -76,15 +77,28 @@ pub use wasip2;
 #[doc(hidden)]
 pub mod private {
     #[cfg(target_arch = "wasm32")]
-    pub use crate::adapter::{Adapter, bindings};
+    pub use crate::adapter::{Adapter, bindings, port_bindings};
 }
 
 /// Makes a type that implements [`Policy`] the policy of this component.
 ///
-/// Use it once per crate. On targets other than WebAssembly it exports nothing, so that the same
+/// Use it once per crate; `export_policy!(Type, conformance)` for a type that also implements
+/// [`Conformance`]. On targets other than WebAssembly it exports nothing, so that the same
 /// crate can be tested natively.
 #[macro_export]
 macro_rules! export_policy {
+    ($policy:ty, conformance) => {
+        $crate::export_policy!($policy);
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Exported = $crate::private::Adapter<$policy>;
+    $crate::private::port_bindings::export!(Exported with_types_in $crate::private::port_bindings);
+        };
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn() = || {
+            _ = <$policy as $crate::Conformance>::answer;
+        };
+    };
     ($policy:ty) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {

@@ -44,3 +44,18 @@ pub trait Policy: Sized + 'static {
     /// Bounds are in [`Observation::limits`]; the host applies them after the decision as well.
     fn scale(&mut self, seen: &Observation) -> Decision;
 }
+
+/// A port of another system's policy that can be compared with its original.
+///
+/// Name the type with `export_policy!(Type, conformance)`. The host never asks while it serves.
+pub trait Conformance: Policy {
+    /// Answers a question in the format of the original's recorded vectors, a JSON object, with the
+    /// answer the original would give, as JSON. It must come out of the code that [`Policy::scale`]
+    /// runs, or it proves nothing.
+    ///
+    /// # Errors
+    ///
+    /// Why the question makes no sense. An answer such as "this configuration is refused" is not an
+    /// error.
+    fn answer(question: &str) -> Result<String, String>;
+}

@@ -1,0 +1,1 @@
+//! Scales like the app replicas and the reusable containers of Flyte 2.

@@ -1,0 +1,1 @@
+//! Scales like Kubetorch, which is the autoscaler of Knative.

@@ -1,0 +1,1 @@
+//! Scales like Ray Serve.

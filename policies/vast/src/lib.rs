@@ -1,0 +1,1 @@
+//! Scales by work per second, as Vast.ai documents it.

@@ -1,0 +1,1 @@
+//! Runs warm pools and policies under virtual time.
