@@ -1,5 +1,8 @@
 //! From what a policy answered to what the host holds.
 
+use crate::replica::ReplicaId;
+use crate::time::Timestamp;
+
 /// What a policy asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Wish {
@@ -7,6 +10,19 @@ pub enum Wish {
     Hold,
     /// This many replicas; rounded up.
     Replicas(f64),
+}
+
+/// What a policy answered in one tick.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// How many replicas.
+    pub wish: Wish,
+    /// Which to remove first, best first.
+    pub remove_first: Vec<ReplicaId>,
+    /// When to ask again; can bring the next tick forward, not put it off.
+    pub next_tick: Option<Timestamp>,
+    /// Why, for the decision log.
+    pub reason: String,
 }
 
 /// What kept the target from being what the policy asked for.

@@ -3,41 +3,27 @@
 use super::bindings::exports::samovar::policy::scaling as wit;
 use samovar_core::observation::Observation;
 use samovar_core::replica::{ReplicaId, ReplicaView, State};
-use samovar_core::target::Wish;
+use samovar_core::target::{Answer, Wish};
 use samovar_core::time::Timestamp;
 use std::time::Duration;
 
 /// Bytes kept of a reason.
 const REASON_BYTES_MAX: usize = 200;
 
-/// What a policy answered.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
-    /// How many replicas.
-    pub wish: Wish,
-    /// Which to remove first.
-    pub remove_first: Vec<ReplicaId>,
-    /// When to ask again.
-    pub next_tick: Option<Timestamp>,
-    /// Why.
-    pub reason: String,
-}
-
-impl From<wit::Decision> for Answer {
-    fn from(decision: wit::Decision) -> Answer {
-        let mut reason = decision.reason;
-        if reason.len() > REASON_BYTES_MAX {
-            reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
-        }
-        Answer {
-            wish: match decision.wish {
-                wit::Wish::Hold => Wish::Hold,
-                wit::Wish::Replicas(wanted) => Wish::Replicas(wanted),
-            },
-            remove_first: decision.remove_first.into_iter().map(ReplicaId).collect(),
-            next_tick: decision.next_tick_ms.map(timestamp),
-            reason,
-        }
+/// A policy's decision as the core knows it.
+pub fn answer(decision: wit::Decision) -> Answer {
+    let mut reason = decision.reason;
+    if reason.len() > REASON_BYTES_MAX {
+        reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+    }
+    Answer {
+        wish: match decision.wish {
+            wit::Wish::Hold => Wish::Hold,
+            wit::Wish::Replicas(wanted) => Wish::Replicas(wanted),
+        },
+        remove_first: decision.remove_first.into_iter().map(ReplicaId).collect(),
+        next_tick: decision.next_tick_ms.map(timestamp),
+        reason,
     }
 }
 

@@ -1,6 +1,5 @@
 //! Policies as the rest of the server sees them.
 
-use super::convert::Answer;
 use super::sandbox::{self, Sandbox};
 use super::worker::{Job, Worker};
 use crate::api::{ApiError, ErrorCode, PolicyDescription};
@@ -9,6 +8,7 @@ use crate::wasm::component::unknown_import;
 use parking_lot::Mutex;
 use samovar_core::observation::Observation;
 use samovar_core::ring::Ring;
+use samovar_core::target::Answer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;

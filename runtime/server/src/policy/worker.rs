@@ -161,7 +161,7 @@ impl Worker {
             let Instance { store, policy } = instance;
             policy.samovar_policy_scaling().scaler().call_scale(store, resource, &seen)
         })?;
-        Ok(Answer::from(decision))
+        Ok(convert::answer(decision))
     }
 
     fn forget(&mut self, id: ScalerId) {
