@@ -6,13 +6,15 @@
 
 use super::bindings::Policy;
 use super::bindings::exports::samovar::policy::scaling as wit;
-use super::convert::{self, Answer};
+use super::convert;
 use super::host::{Failure, Replayed, Scaled, ScalerId};
 use super::sandbox::{FUEL_PER_CALL, FUEL_PER_REPLAY, Sandbox};
 use crate::clock;
 use parking_lot::Mutex;
 use samovar_core::observation::Observation;
 use samovar_core::ring::Ring;
+use samovar_core::target::Answer;
+use samovar_core::target::Answer;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
