@@ -14,7 +14,6 @@ use parking_lot::Mutex;
 use samovar_core::observation::Observation;
 use samovar_core::ring::Ring;
 use samovar_core::target::Answer;
-use samovar_core::target::Answer;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
