@@ -5,7 +5,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 /// The policies inside; each is a crate in `policies/`.
-const BUILTINS: &[&str] = &["lightning"];
+const BUILTINS: &[&str] = &["flyte", "kubetorch", "lightning", "ray-serve", "vast"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let manifest = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?);
@@ -14,24 +14,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut log = |line: &str| println!("{line}");
     let toolchain = Toolchain::find(&workspace, &mut log)?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    for watched in ["guest-sdk/src", "guest-sdk/wit", "policies"] {
+        println!("cargo::rerun-if-changed={}", workspace.join(watched).display());
+    }
+    let build = GuestBuild {
+        packages: BUILTINS.iter().map(|name| (*name).to_owned()).collect(),
+        profile: "guest".to_owned(),
+        target_dir: Some(guest_target(&workspace)),
+        ..GuestBuild::new(&workspace)
+    };
+    let built = toolchain.build(&build)?;
     for name in BUILTINS {
-        let crate_dir = workspace.join("policies").join(name);
-        for watched in [
-            crate_dir.as_path(),
-            &workspace.join("guest-sdk/src"),
-            &workspace.join("guest-sdk/wit"),
-        ] {
-            println!("cargo::rerun-if-changed={}", watched.display());
-        }
-        let build = GuestBuild {
-            packages: vec![(*name).to_owned()],
-            profile: "guest".to_owned(),
-            target_dir: Some(guest_target(&workspace)),
-            ..GuestBuild::new(&workspace)
-        };
-        let built = toolchain.build(&build)?;
+        let file = name.replace('-', "_");
         let component =
-            built.iter().find(|path| path.file_stem().is_some_and(|stem| stem == *name));
+            built.iter().find(|path| path.file_stem().is_some_and(|stem| *stem == *file));
         let component = component.ok_or_else(|| format!("no component came out of `{name}`"))?;
         std::fs::copy(component, out.join(format!("{name}.wasm")))?;
     }

@@ -11,6 +11,9 @@ impl Timestamp {
     /// The moment the clock started.
     pub const ZERO: Timestamp = Timestamp(0);
 
+    /// A moment that never comes.
+    pub const MAX: Timestamp = Timestamp(u64::MAX);
+
     /// From nanoseconds since the clock started.
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)

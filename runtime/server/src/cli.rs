@@ -81,6 +81,7 @@ enum Command {
     Completion(completion::Completion),
     CompileArtifact(compile_artifact::CompileArtifact),
     PolicyVectors(policy_vectors::PolicyVectors),
+    PolicyAnswer(policy_vectors::PolicyAnswer),
     PolicyBench(policy_bench::PolicyBench),
 }
 
@@ -118,8 +119,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::New(new) => new.run(),
         Command::Build(build) => build.run(),
         Command::Completion(completion) => completion.run(),
-        Command::PolicyVectors(vectors) => wait_for(vectors.run()),
-        Command::PolicyBench(bench) => wait_for(bench.run()),
+        Command::PolicyVectors(vectors) => vectors.run(),
+        Command::PolicyAnswer(answer) => answer.run(),
+        Command::PolicyBench(bench) => bench.run(),
         Command::CompileArtifact(_) => unreachable!("it has an exit code of its own"),
     }
 }

@@ -93,6 +93,8 @@ fn ask(deployment: &Deployment, now: Timestamp) -> Option<Asked> {
     }
     let scaler = Arc::clone(&deployment.scaling.lock().scaler);
     let seen = live.pool.observe(scaler.program().description.needs_replicas, now);
+    // Before the answer: whoever is made meanwhile must know what the live one knows.
+    deployment.ring.lock().push(seen.clone());
     let question = seen.clone();
     let asking = Arc::clone(&scaler);
     let answer = Box::pin(async move { asking.scale(question).await });
@@ -109,7 +111,6 @@ fn apply(
 ) -> Option<Timestamp> {
     let now = clock::now();
     let Asked { seen, scaler, .. } = told;
-    deployment.ring.lock().push(seen.clone());
     {
         let scaling = deployment.scaling.lock();
         if !Arc::ptr_eq(&scaling.scaler, &scaler) {

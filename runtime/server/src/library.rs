@@ -33,10 +33,22 @@ pub struct Builtin {
 }
 
 /// The policies inside.
-pub const BUILTINS: &[Builtin] = &[Builtin {
-    name: "lightning",
-    wasm: include_bytes!(concat!(env!("OUT_DIR"), "/lightning.wasm")),
-}];
+pub const BUILTINS: &[Builtin] = &[
+    Builtin { name: "flyte", wasm: include_bytes!(concat!(env!("OUT_DIR"), "/flyte.wasm")) },
+    Builtin {
+        name: "kubetorch",
+        wasm: include_bytes!(concat!(env!("OUT_DIR"), "/kubetorch.wasm")),
+    },
+    Builtin {
+        name: "lightning",
+        wasm: include_bytes!(concat!(env!("OUT_DIR"), "/lightning.wasm")),
+    },
+    Builtin {
+        name: "ray-serve",
+        wasm: include_bytes!(concat!(env!("OUT_DIR"), "/ray-serve.wasm")),
+    },
+    Builtin { name: "vast", wasm: include_bytes!(concat!(env!("OUT_DIR"), "/vast.wasm")) },
+];
 
 /// Loads and keeps code.
 pub struct Library {

@@ -1,5 +1,6 @@
 //! Policies as the rest of the server sees them.
 
+use super::port::Port;
 use super::sandbox::{self, Sandbox};
 use super::worker::{Job, Worker};
 use crate::api::{ApiError, ErrorCode, PolicyDescription};
@@ -36,6 +37,15 @@ pub struct Program {
     pub description: PolicyDescription,
     jobs: mpsc::Sender<Job>,
     next_id: AtomicU64,
+}
+
+/// A policy on the thread that calls it, for what has no server around it. It knows no past: a
+/// scaler that traps starts anew.
+pub struct Local {
+    /// What it says about itself.
+    pub description: PolicyDescription,
+    worker: Worker,
+    next_id: u64,
 }
 
 /// One deployment's state in a program.
@@ -136,12 +146,43 @@ impl PolicyHost {
         &self.engine
     }
 
+    /// Starts a compiled port of another system's policy, to be asked what its original answers.
+    ///
+    /// # Errors
+    ///
+    /// When it is not such a port.
+    pub fn port(&self, component: &Component) -> wasmtime::Result<Port> {
+        Port::new(&self.linker.instantiate_pre(component)?)
+    }
+
     /// Starts a compiled policy and asks what it is. Takes as long as the policy's first call.
     ///
     /// # Errors
     ///
     /// `unknown-import`, `wrong-world`, or `policy-create-failed` if it cannot even describe itself.
     pub fn start(&self, digest: Digest, component: &Component) -> Result<Arc<Program>, ApiError> {
+        let (worker, description) = self.describe(component)?;
+        let (jobs, receiver) = mpsc::channel();
+        let name = format!("policy-{}", &digest.hex()[..8]);
+        let thread = std::thread::Builder::new().name(name);
+        thread.spawn(move || worker.run(receiver)).map_err(|error| {
+            let message = format!("start a thread for the policy: {error}");
+            ApiError::new(ErrorCode::PolicyCreateFailed, message)
+        })?;
+        Ok(Arc::new(Program { digest, description, jobs, next_id: AtomicU64::new(0) }))
+    }
+
+    /// Starts a compiled policy on the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`PolicyHost::start`].
+    pub fn local(&self, component: &Component) -> Result<Local, ApiError> {
+        let (worker, description) = self.describe(component)?;
+        Ok(Local { worker, description, next_id: 0 })
+    }
+
+    fn describe(&self, component: &Component) -> Result<(Worker, PolicyDescription), ApiError> {
         let pre = self.linker.instantiate_pre(component).map_err(|error| unknown_import(&error))?;
         super::bindings::PolicyPre::new(pre.clone()).map_err(|error| {
             let message = format!("the component does not fit samovar:policy: {error:#}");
@@ -155,14 +196,7 @@ impl PolicyHost {
             config_schema: schema(&described.config_schema)?,
             needs_replicas: described.needs_replicas,
         };
-        let (jobs, receiver) = mpsc::channel();
-        let name = format!("policy-{}", &digest.hex()[..8]);
-        let thread = std::thread::Builder::new().name(name);
-        thread.spawn(move || worker.run(receiver)).map_err(|error| {
-            let message = format!("start a thread for the policy: {error}");
-            ApiError::new(ErrorCode::PolicyCreateFailed, message)
-        })?;
-        Ok(Arc::new(Program { digest, description, jobs, next_id: AtomicU64::new(0) }))
+        Ok((worker, description))
     }
 }
 
@@ -175,6 +209,34 @@ fn schema(text: &str) -> Result<serde_json::Value, ApiError> {
         let message = format!("the policy's config-schema is not JSON: {error}");
         ApiError::new(ErrorCode::PolicyCreateFailed, message)
     })
+}
+
+impl Local {
+    /// Makes a scaler.
+    ///
+    /// # Errors
+    ///
+    /// When the policy refuses the configuration, or fails on it.
+    pub fn create(&mut self, config: &str) -> Result<ScalerId, Failure> {
+        let id = ScalerId(self.next_id);
+        self.next_id += 1;
+        self.worker.create(id, config.to_owned(), Arc::default())?;
+        Ok(id)
+    }
+
+    /// One tick.
+    ///
+    /// # Errors
+    ///
+    /// When the policy traps or loops. The next call starts it anew.
+    pub fn scale(&mut self, id: ScalerId, seen: &Observation) -> Result<Scaled, Failure> {
+        self.worker.scale(id, seen)
+    }
+
+    /// Bytes of linear memory it holds, for all its scalers.
+    pub fn memory_bytes(&self) -> usize {
+        self.worker.memory_bytes()
+    }
 }
 
 impl Scaler {

@@ -66,6 +66,11 @@ impl Sandbox {
         store
     }
 
+    /// Bytes of linear memory in use.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory.bytes()
+    }
+
     /// What the policy printed to standard error so far.
     pub fn printed(&self) -> String {
         String::from_utf8_lossy(&self.stderr.contents()).trim().to_owned()

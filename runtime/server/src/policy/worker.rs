@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use samovar_core::observation::Observation;
 use samovar_core::ring::Ring;
 use samovar_core::target::Answer;
+use samovar_core::time::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -52,6 +53,8 @@ struct Scaler {
     ring: Arc<Mutex<Ring>>,
     /// None until it is made in the current instance.
     resource: Option<ResourceAny>,
+    /// When the newest observation was taken that it was fed.
+    fed: Option<Timestamp>,
 }
 
 struct Instance {
@@ -94,38 +97,73 @@ impl Worker {
         })
     }
 
-    fn create(
+    /// Makes a scaler and feeds it the past.
+    pub fn create(
         &mut self,
         id: ScalerId,
         config: String,
         ring: Arc<Mutex<Ring>>,
     ) -> Result<Replayed, Failure> {
-        self.scalers.insert(id, Scaler { config, ring, resource: None });
-        let made = self.make(id).and_then(|resource| self.replay(id, resource));
+        self.scalers.insert(id, Scaler { config, ring, resource: None, fed: None });
+        let made = self.make(id).and_then(|resource| self.replay(id, resource, Timestamp::MAX));
         if made.is_err() {
             self.forget(id);
         }
         made
     }
 
-    fn scale(&mut self, id: ScalerId, seen: &Observation) -> Result<Scaled, Failure> {
+    /// One tick.
+    pub fn scale(&mut self, id: ScalerId, seen: &Observation) -> Result<Scaled, Failure> {
         let resource = match self.scalers.get(&id).map(|scaler| scaler.resource) {
             Some(Some(resource)) => resource,
-            Some(None) => self.rebuild(id)?,
+            Some(None) => self.rebuild(id, seen.now)?,
             None => return Err(Failure::gone()),
         };
+        self.catch_up(id, resource, seen.now)?;
         let started = clock::now();
         let answer = self.ask(resource, seen)?;
-        Ok(Scaled { answer, took: clock::now().since(started) })
+        let took = clock::now().since(started);
+        self.note_fed(id, seen.now);
+        Ok(Scaled { answer, took })
+    }
+
+    /// Feeds a scaler what was observed between its making and its first question, when another
+    /// one still decided: it must know all that the one before knew.
+    fn catch_up(
+        &mut self,
+        id: ScalerId,
+        resource: ResourceAny,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let scaler = self.scalers.get(&id).ok_or_else(Failure::gone)?;
+        let Some(fed) = scaler.fed else { return Ok(()) };
+        let missed: Vec<Observation> = {
+            let ring = scaler.ring.lock();
+            let newer = ring.iter().rev().take_while(|seen| seen.now > fed);
+            newer.filter(|seen| seen.now < now).cloned().collect()
+        };
+        for seen in missed.iter().rev() {
+            self.ask(resource, seen)?;
+        }
+        Ok(())
+    }
+
+    fn note_fed(&mut self, id: ScalerId, now: Timestamp) {
+        if let Some(scaler) = self.scalers.get_mut(&id) {
+            scaler.fed = Some(now);
+        }
     }
 
     /// Makes a scaler again whose instance was lost. If it fails on its past it starts without one:
     /// a policy that traps on one observation must not trap for as long as that is remembered.
-    fn rebuild(&mut self, id: ScalerId) -> Result<ResourceAny, Failure> {
+    fn rebuild(&mut self, id: ScalerId, now: Timestamp) -> Result<ResourceAny, Failure> {
         let resource = self.make(id)?;
-        match self.replay(id, resource) {
+        match self.replay(id, resource, now) {
             Ok(_) => Ok(resource),
-            Err(_) => self.make(id),
+            Err(_) => {
+                self.note_fed(id, now); // Else it would be fed its past by and by.
+                self.make(id)
+            }
         }
     }
 
@@ -143,17 +181,32 @@ impl Worker {
         Ok(resource)
     }
 
-    /// Feeds a new scaler the deployment's past. The last answer tells what it would decide.
-    fn replay(&mut self, id: ScalerId, resource: ResourceAny) -> Result<Replayed, Failure> {
+    /// Feeds a new scaler the deployment's past before `now`. The last answer tells what it would
+    /// decide.
+    fn replay(
+        &mut self,
+        id: ScalerId,
+        resource: ResourceAny,
+        now: Timestamp,
+    ) -> Result<Replayed, Failure> {
         let ring = Arc::clone(&self.scalers.get(&id).ok_or_else(Failure::gone)?.ring);
-        let past: Vec<Observation> = ring.lock().iter().cloned().collect();
+        let past =
+            ring.lock().iter().take_while(|seen| seen.now < now).cloned().collect::<Vec<_>>();
         let (mut last, mut fuel) = (None, FUEL_PER_REPLAY);
         for seen in &past {
             let answer = self.ask(resource, seen).map_err(Failure::in_replay)?;
             last = Some(answer);
             fuel = fuel.checked_sub(self.fuel_of_last_call()).ok_or_else(Failure::long_replay)?;
         }
+        if let Some(newest) = past.last() {
+            self.note_fed(id, newest.now);
+        }
         Ok(Replayed { observations: past.len(), last })
+    }
+
+    /// Bytes of linear memory the instance holds, for all its scalers.
+    pub fn memory_bytes(&self) -> usize {
+        self.instance.as_ref().map_or(0, |instance| instance.store.data().memory_bytes())
     }
 
     fn ask(&mut self, resource: ResourceAny, seen: &Observation) -> Result<Answer, Failure> {

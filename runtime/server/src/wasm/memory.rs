@@ -28,6 +28,11 @@ impl MemoryLimit {
     pub fn new(bytes_max: usize, table_elements_max: usize, parts: Parts) -> Self {
         MemoryLimit { bytes_max, bytes: 0, table_elements_max, table_elements: 0, parts }
     }
+
+    /// Bytes of linear memory in use.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 /// Adds what `current` grows by to `sum` if that stays within `most`.
