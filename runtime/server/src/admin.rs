@@ -5,13 +5,14 @@
 
 mod metrics;
 mod openapi;
+mod policies;
 
 use crate::api::{self, ApiError, ErrorBody, ErrorCode};
 use crate::clock;
 use crate::config::Secret;
 use crate::control::Control;
 use crate::logs::{Line, LogStream};
-use crate::spec::{self, DeploymentName, Digest, PolicyName, RawSpec};
+use crate::spec::{self, DeploymentName, Digest, RawSpec};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
@@ -54,11 +55,10 @@ pub fn router(admin: Admin) -> Router {
             "/deployments/{name}",
             put(put_deployment).get(get_deployment).delete(delete_deployment),
         )
-        .route("/deployments/{name}/policy", put(set_policy))
+        .merge(policies::of_deployments())
         .route("/deployments/{name}/decisions", get(decisions))
         .route("/deployments/{name}/logs", get(logs))
-        .route("/policies", get(list_policies))
-        .route("/policies/{name}", put(put_policy).get(get_policy).delete(delete_policy))
+        .merge(policies::by_name())
         .layer(DefaultBodyLimit::disable())
         .route_layer(middleware::from_fn_with_state(admin.clone(), authorize));
     Router::new()
@@ -207,17 +207,6 @@ async fn delete_deployment(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn set_policy(
-    State(admin): State<Admin>,
-    Path(name): Path<String>,
-    body: Body,
-) -> Result<Json<api::PolicySwapped>, ApiError> {
-    let name: DeploymentName = parse(&name, "name")?;
-    let set: api::SetPolicy = json(body, "").await?;
-    let control = Arc::clone(&admin.control);
-    Ok(Json(detached(async move { control.set_policy(&name, set).await }).await?))
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DecisionsQuery {
@@ -292,35 +281,6 @@ fn ndjson(name: &DeploymentName, lines: &[Line]) -> String {
         text.push('\n');
     }
     text
-}
-
-async fn put_policy(
-    State(admin): State<Admin>,
-    Path(name): Path<String>,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let name: PolicyName = parse(&name, "name")?;
-    let (is_new, policy) = admin.control.put_policy(&name, chunks(body)).await?;
-    Ok((status_of(is_new), Json(policy)).into_response())
-}
-
-async fn list_policies(State(admin): State<Admin>) -> Result<Json<api::PolicyList>, ApiError> {
-    Ok(Json(api::PolicyList { policies: admin.control.policies().await? }))
-}
-
-async fn get_policy(
-    State(admin): State<Admin>,
-    Path(name): Path<String>,
-) -> Result<Json<api::Policy>, ApiError> {
-    Ok(Json(admin.control.policy(&parse(&name, "name")?).await?))
-}
-
-async fn delete_policy(
-    State(admin): State<Admin>,
-    Path(name): Path<String>,
-) -> Result<StatusCode, ApiError> {
-    admin.control.delete_policy(&parse(&name, "name")?).await?;
-    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Runs a change to its end even if the caller's connection ends before.

@@ -4,6 +4,7 @@
 
 mod decision;
 mod error;
+mod policies;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,6 +13,10 @@ use crate::spec::{DeploymentName, Digest, PolicyName, RawSpec, World};
 
 pub use decision::{Decision, DecisionList, LimitedBy, Wish};
 pub use error::{ApiError, ErrorBody, ErrorCode};
+pub use policies::{
+    PolicyTest, PolicyVersion, PolicyVersions, Rollback, Shadow, ShadowDecision, TestPolicy,
+    TestedAnswer, TestedTick, Via,
+};
 
 /// What an uploaded component is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -67,6 +72,9 @@ pub struct Deployment {
     /// Requests being served.
     pub ongoing: u64,
     pub policy: PolicyRef,
+    /// The policy that runs beside the live one; null if there is none.
+    #[serde(default)]
+    pub shadow: Option<Shadow>,
     /// Why the newest failed start of a replica failed; null once a later one succeeded.
     pub last_start_error: Option<String>,
     pub totals: Totals,
@@ -176,11 +184,13 @@ pub struct SetPolicy {
     pub config: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Answer of `PUT /v1/deployments/{name}/policy`: the new policy is live.
+/// Answer of a change of the live policy, a promotion or a rollback: the new policy is live.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PolicySwapped {
     pub policy: PolicyRef,
-    /// Observations of the past it was fed before its first decision.
+    /// Its number among the policies the deployment has had.
+    pub version: u64,
+    /// Observations it was fed before its first decision.
     pub replayed: u64,
     /// Time from the request to the change, in milliseconds.
     pub took_ms: f64,

@@ -175,6 +175,62 @@ impl Client {
         self.put(&format!("/v1/deployments/{name}/policy"), policy).await
     }
 
+    /// `GET /v1/deployments/{name}/policy/versions`
+    pub async fn policy_versions(
+        &self,
+        name: &DeploymentName,
+    ) -> Result<Reply<api::PolicyVersions>, ClientError> {
+        self.get(&format!("/v1/deployments/{name}/policy/versions")).await
+    }
+
+    /// `POST /v1/deployments/{name}/policy/rollback`: waits until the policy is live.
+    pub async fn rollback_policy(
+        &self,
+        name: &DeploymentName,
+        to: &api::Rollback,
+    ) -> Result<Reply<api::PolicySwapped>, ClientError> {
+        self.send_json(Method::POST, &format!("/v1/deployments/{name}/policy/rollback"), to).await
+    }
+
+    /// `POST /v1/deployments/{name}/policy/promote`: waits until the shadow is live.
+    pub async fn promote_shadow(
+        &self,
+        name: &DeploymentName,
+    ) -> Result<Reply<api::PolicySwapped>, ClientError> {
+        let path = format!("/v1/deployments/{name}/policy/promote");
+        self.parsed(self.request(Method::POST, &path, body::empty())).await
+    }
+
+    /// `POST /v1/deployments/{name}/policy/test`
+    pub async fn test_policy(
+        &self,
+        name: &DeploymentName,
+        test: &api::TestPolicy,
+    ) -> Result<Reply<api::PolicyTest>, ClientError> {
+        self.send_json(Method::POST, &format!("/v1/deployments/{name}/policy/test"), test).await
+    }
+
+    /// `PUT /v1/deployments/{name}/policy/shadow`: waits until it runs.
+    pub async fn set_shadow(
+        &self,
+        name: &DeploymentName,
+        policy: &api::SetPolicy,
+    ) -> Result<Reply<api::Shadow>, ClientError> {
+        self.put(&format!("/v1/deployments/{name}/policy/shadow"), policy).await
+    }
+
+    /// `GET /v1/deployments/{name}/policy/shadow`
+    pub async fn shadow(&self, name: &DeploymentName) -> Result<Reply<api::Shadow>, ClientError> {
+        self.get(&format!("/v1/deployments/{name}/policy/shadow")).await
+    }
+
+    /// `DELETE /v1/deployments/{name}/policy/shadow`
+    pub async fn delete_shadow(&self, name: &DeploymentName) -> Result<(), ClientError> {
+        let path = format!("/v1/deployments/{name}/policy/shadow");
+        let request = self.request(Method::DELETE, &path, body::empty());
+        self.answer(request).await.map(|_| ())
+    }
+
     /// `GET /v1/deployments/{name}/decisions`
     pub async fn decisions(
         &self,
@@ -223,8 +279,17 @@ impl Client {
         path: &str,
         value: &impl Serialize,
     ) -> Result<Reply<T>, ClientError> {
+        self.send_json(Method::PUT, path, value).await
+    }
+
+    async fn send_json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        value: &impl Serialize,
+    ) -> Result<Reply<T>, ClientError> {
         let json = serde_json::to_vec(value).expect("wire types have string keys only");
-        let mut request = self.request(Method::PUT, path, body::full(json));
+        let mut request = self.request(method, path, body::full(json));
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         self.parsed(request).await
     }

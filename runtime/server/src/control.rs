@@ -5,7 +5,9 @@
 
 mod components;
 mod deployments;
+mod live_policy;
 mod policies;
+mod trial;
 
 use crate::api::{ApiError, ErrorCode};
 use crate::deployment::{Deployment, Deployments};

@@ -1,5 +1,8 @@
 //! Deployments, their revisions, and how requests find them.
 
+mod history;
+mod shadow;
+
 use crate::api;
 use crate::clock;
 use crate::logs::DeploymentLog;
@@ -14,6 +17,7 @@ use samovar_core::limits::PoolLimits;
 use samovar_core::pool::{Counts, Totals};
 use samovar_core::ring::Ring;
 use samovar_core::route::Routes;
+use samovar_core::time::Timestamp;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,6 +26,9 @@ use tokio::sync::Notify;
 
 /// Decisions kept per deployment.
 const DECISIONS_MAX: usize = 1000;
+
+pub use history::History;
+pub use shadow::Shadow;
 
 /// What the data plane checks for each request of a revision.
 #[derive(Clone, Debug)]
@@ -152,6 +159,16 @@ pub struct PolicyCounts {
     pub swaps: AtomicU64,
 }
 
+/// A decision as it is logged.
+struct Logged {
+    /// When the observation was taken that it answers.
+    seen: Timestamp,
+    /// The target within the deployment's bounds, before the machine's share; none if the policy
+    /// failed.
+    wanted: Option<u32>,
+    decision: api::Decision,
+}
+
 /// A named service.
 pub struct Deployment {
     /// Its name.
@@ -162,6 +179,8 @@ pub struct Deployment {
     pub ring: Arc<Mutex<Ring>>,
     /// The live policy.
     pub scaling: Mutex<Scaling>,
+    /// The policies it has had, the live one last.
+    pub history: Mutex<History>,
     /// What policies did.
     pub policy_counts: PolicyCounts,
     /// Rung when the control loop should look at the pools before its next tick.
@@ -173,7 +192,8 @@ pub struct Deployment {
     retired: Mutex<Vec<Arc<Revision>>>,
     /// Totals of pools that are gone.
     past: Mutex<Totals>,
-    decisions: Mutex<VecDeque<api::Decision>>,
+    shadow: Mutex<Option<Arc<Shadow>>>,
+    decisions: Mutex<VecDeque<Logged>>,
     timed_out: AtomicU64,
     is_deleted: AtomicBool,
 }
@@ -183,7 +203,7 @@ impl Deployment {
     pub fn new(
         name: DeploymentName,
         revision: Arc<Revision>,
-        scaling: Scaling,
+        (history, scaling): (History, Scaling),
         parts: Parts,
         created_at_ms: u64,
     ) -> Arc<Self> {
@@ -192,12 +212,14 @@ impl Deployment {
             log: parts.log,
             ring: parts.ring,
             scaling: Mutex::new(scaling),
+            history: Mutex::new(history),
             policy_counts: PolicyCounts::default(),
             attention: parts.attention,
             created_at_ms,
             live: ArcSwap::new(revision),
             retired: Mutex::default(),
             past: Mutex::default(),
+            shadow: Mutex::default(),
             decisions: Mutex::default(),
             timed_out: AtomicU64::new(0),
             is_deleted: AtomicBool::new(false),
@@ -256,19 +278,49 @@ impl Deployment {
         self.timed_out.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Adds to the decision log.
-    pub fn push_decision(&self, decision: api::Decision) {
+    /// Adds to the decision log: what came of the observation of `seen`. `wanted` is the target
+    /// within the deployment's bounds, if the policy answered.
+    pub fn push_decision(&self, seen: Timestamp, wanted: Option<u32>, mut decision: api::Decision) {
         let mut decisions = self.decisions.lock();
-        decisions.push_back(decision);
+        if let Some(shadow) = self.shadow()
+            && let Some(mut early) = shadow.take(seen)
+        {
+            shadow.compare(self, wanted, &mut early);
+            decision.shadow = Some(early);
+        }
+        decisions.push_back(Logged { seen, wanted, decision });
         if decisions.len() > DECISIONS_MAX {
             decisions.pop_front();
         }
     }
 
+    /// The shadow has answered to the observation of `seen`, before or after the live policy.
+    fn note_shadow(&self, shadow: &Shadow, seen: Timestamp, mut decision: api::ShadowDecision) {
+        let mut decisions = self.decisions.lock();
+        match decisions.iter_mut().rev().find(|logged| logged.seen <= seen) {
+            Some(logged) if logged.seen == seen => {
+                shadow.compare(self, logged.wanted, &mut decision);
+                logged.decision.shadow = Some(decision);
+            }
+            _ => shadow.keep(seen, decision),
+        }
+    }
+
+    /// The policy that runs beside the live one.
+    pub fn shadow(&self) -> Option<Arc<Shadow>> {
+        self.shadow.lock().clone()
+    }
+
+    /// Puts a policy in the shadow, or takes it away.
+    pub fn set_shadow(&self, shadow: Option<Arc<Shadow>>) {
+        *self.shadow.lock() = shadow;
+    }
+
     /// The last `limit` decisions, newest last.
     pub fn decisions(&self, limit: usize) -> Vec<api::Decision> {
         let decisions = self.decisions.lock();
-        decisions.iter().skip(decisions.len().saturating_sub(limit)).cloned().collect()
+        let last = decisions.iter().skip(decisions.len().saturating_sub(limit));
+        last.map(|logged| logged.decision.clone()).collect()
     }
 
     /// What is in the pools of all revisions now. The target is that of the live one.
@@ -328,6 +380,7 @@ impl Deployment {
             queued: counts.queued.into(),
             ongoing: counts.ongoing.into(),
             policy: self.scaling.lock().to_api(),
+            shadow: self.shadow().map(|shadow| shadow.to_api()),
             last_start_error: live.pool.last_start_error(),
             totals: self.totals(),
             warnings: live.spec.warnings(),

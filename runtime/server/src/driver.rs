@@ -31,6 +31,15 @@ struct Asked {
     answer: Pin<Box<dyn Future<Output = Result<Scaled, Failure>> + Send>>,
 }
 
+/// What came of an answer.
+struct Decided {
+    scaled: Scaled,
+    /// The target within the deployment's bounds.
+    wanted: u32,
+    /// The target the machine has room for.
+    target: Target,
+}
+
 /// Runs until the deployment is deleted and drained.
 pub async fn run(deployment: Arc<Deployment>, slots: Arc<Slots>) {
     let mut next_tick = clock::now();
@@ -83,7 +92,7 @@ async fn sleep(pause: Duration) {
 
 /// Asks the live policy, unless the pool sleeps: then only a request can wake it, and no answer
 /// would count.
-fn ask(deployment: &Deployment, now: Timestamp) -> Option<Asked> {
+fn ask(deployment: &Arc<Deployment>, now: Timestamp) -> Option<Asked> {
     if deployment.is_deleted() {
         return None;
     }
@@ -92,9 +101,13 @@ fn ask(deployment: &Deployment, now: Timestamp) -> Option<Asked> {
         return None;
     }
     let scaler = Arc::clone(&deployment.scaling.lock().scaler);
-    let seen = live.pool.observe(scaler.program().description.needs_replicas, now);
+    // With the replicas even if the live policy does not read them: the next one may.
+    let seen = live.pool.observe(true, now);
     // Before the answer: whoever is made meanwhile must know what the live one knows.
     deployment.ring.lock().push(seen.clone());
+    if let Some(shadow) = deployment.shadow() {
+        shadow.ask(deployment, &seen);
+    }
     let question = seen.clone();
     let asking = Arc::clone(&scaler);
     let answer = Box::pin(async move { asking.scale(question).await });
@@ -126,11 +139,15 @@ fn apply(
         let unshared = unshared.map_err(|_| not_finite(wish))?;
         let share = slots.claim(&deployment.name, unshared.replicas);
         let target = target::decide(wish, current, limits.min, limits.max, share);
-        Ok((scaled, target.map_err(|_| not_finite(wish))?))
+        Ok(Decided {
+            scaled,
+            wanted: unshared.replicas,
+            target: target.map_err(|_| not_finite(wish))?,
+        })
     });
     let mut next = None;
     match &decided {
-        Ok((scaled, target)) => {
+        Ok(Decided { scaled, target, .. }) => {
             deployment.policy_counts.decisions.fetch_add(1, Relaxed);
             live.pool.set_target(target.replicas, &scaled.answer.remove_first, now);
             next = scaled.answer.next_tick;
@@ -152,7 +169,7 @@ fn not_finite(wish: Wish) -> String {
 }
 
 /// Writes the decision log and the policy's state.
-fn record(deployment: &Deployment, seen: &Observation, decided: Result<(Scaled, Target), String>) {
+fn record(deployment: &Deployment, seen: &Observation, decided: Result<Decided, String>) {
     let held = deployment.live().pool.counts().target;
     let mut scaling = deployment.scaling.lock();
     scaling.last_error = decided.as_ref().err().cloned();
@@ -171,10 +188,12 @@ fn record(deployment: &Deployment, seen: &Observation, decided: Result<(Scaled, 
         starting: seen.starting,
         queued: seen.queued.into(),
         ongoing: seen.ongoing.into(),
+        shadow: None,
     };
     drop(scaling);
-    deployment.push_decision(match decided {
-        Ok((scaled, target)) => api::Decision {
+    let wanted = decided.as_ref().ok().map(|decided| decided.wanted);
+    let decision = match decided {
+        Ok(Decided { scaled, target, .. }) => api::Decision {
             wish: match scaled.answer.wish {
                 Wish::Hold => api::Wish::Hold,
                 Wish::Replicas(wanted) => api::Wish::Replicas(wanted),
@@ -187,7 +206,8 @@ fn record(deployment: &Deployment, seen: &Observation, decided: Result<(Scaled, 
             ..base
         },
         Err(error) => api::Decision { error: Some(error), ..base },
-    });
+    };
+    deployment.push_decision(seen.now, wanted, decision);
 }
 
 fn limited_by(limit: target::LimitedBy) -> LimitedBy {

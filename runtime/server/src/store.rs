@@ -35,7 +35,10 @@ use self::{artifacts::Artifacts, metadata::Metadata};
 pub use self::{
     artifacts::{Upload, Uploaded},
     error::{StoreError, is_full},
-    metadata::{ComponentRecord, ComponentUser, DeploymentRecord, PolicyRecord, PolicyUse},
+    metadata::{
+        ComponentRecord, ComponentUser, DeploymentRecord, PolicyRecord, PolicyUse,
+        PolicyVersionRecord,
+    },
 };
 
 /// How often, and how far apart, the lock of the data folder is tried: for half a second in all.

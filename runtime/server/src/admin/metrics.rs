@@ -28,6 +28,7 @@ pub async fn metrics(State(admin): State<Admin>) -> Response {
     pools(&mut text, &list);
     requests(&mut text, &list);
     policies(&mut text, &list);
+    shadows(&mut text, &list);
     latencies(&mut text, &list);
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], text).into_response()
@@ -157,6 +158,24 @@ fn policies(text: &mut String, list: &Deployments) {
     };
     each(text, &family, list, |deployment| {
         vec![("", deployment.scaling.lock().last_error.is_some().into())]
+    });
+}
+
+/// Only deployments with a policy in the shadow have these.
+fn shadows(text: &mut String, list: &Deployments) {
+    let name = "samovar_policy_shadow_ticks_total";
+    let help = "Ticks of the policy in the shadow, by how its answer compares with the live one's.";
+    each(text, &Family { name, kind: "counter", help }, list, |deployment| {
+        let Some(shadow) = deployment.shadow().map(|shadow| shadow.to_api()) else {
+            return Vec::new();
+        };
+        vec![
+            (",result=\"same\"", shadow.compared - shadow.more - shadow.fewer),
+            (",result=\"more\"", shadow.more),
+            (",result=\"fewer\"", shadow.fewer),
+            (",result=\"failed\"", shadow.failed),
+            (",result=\"skipped\"", shadow.skipped),
+        ]
     });
 }
 

@@ -28,6 +28,13 @@ pub async fn document() -> Json<utoipa::openapi::OpenApi> {
         get_deployment,
         delete_deployment,
         set_policy,
+        policy_versions,
+        rollback_policy,
+        promote_shadow,
+        test_policy,
+        set_shadow,
+        get_shadow,
+        delete_shadow,
         decisions,
         logs,
         list_policies,
@@ -128,6 +135,76 @@ describe!(
     [request_body = api::SetPolicy,],
     200,
     api::PolicySwapped,
+    "name"
+);
+describe!(
+    policy_versions,
+    get,
+    "/v1/deployments/{name}/policy/versions",
+    "The policies the deployment has had, newest last: that one is live.",
+    [],
+    200,
+    api::PolicyVersions,
+    "name"
+);
+describe!(
+    rollback_policy,
+    post,
+    "/v1/deployments/{name}/policy/rollback",
+    "Makes an earlier policy live again, with its settings; without a body, the one before.",
+    [request_body = api::Rollback,],
+    200,
+    api::PolicySwapped,
+    "name"
+);
+describe!(
+    promote_shadow,
+    post,
+    "/v1/deployments/{name}/policy/promote",
+    "Makes the policy in the shadow live. It goes on with the state it has.",
+    [],
+    200,
+    api::PolicySwapped,
+    "name"
+);
+describe!(
+    test_policy,
+    post,
+    "/v1/deployments/{name}/policy/test",
+    "What a policy would have decided in the last minutes. Changes nothing.",
+    [request_body = api::TestPolicy,],
+    200,
+    api::PolicyTest,
+    "name"
+);
+describe!(
+    set_shadow,
+    put,
+    "/v1/deployments/{name}/policy/shadow",
+    "Runs a policy beside the live one: told the same, compared, never obeyed.",
+    [request_body = api::SetPolicy,],
+    200,
+    api::Shadow,
+    "name"
+);
+describe!(
+    get_shadow,
+    get,
+    "/v1/deployments/{name}/policy/shadow",
+    "The policy in the shadow.",
+    [],
+    200,
+    api::Shadow,
+    "name"
+);
+describe!(
+    delete_shadow,
+    delete,
+    "/v1/deployments/{name}/policy/shadow",
+    "Takes the policy in the shadow away.",
+    [],
+    204,
+    (),
     "name"
 );
 describe!(

@@ -6,6 +6,7 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
+use super::ShadowDecision;
 use crate::spec::{Digest, PolicyName};
 
 /// One tick of a deployment's policy.
@@ -37,6 +38,9 @@ pub struct Decision {
     pub queued: u64,
     /// Requests being served that the policy saw.
     pub ongoing: u64,
+    /// What the policy in the shadow said; null if there was none or it has not answered.
+    #[serde(default)]
+    pub shadow: Option<ShadowDecision>,
 }
 
 /// Answer of `GET /v1/deployments/{name}/decisions`, newest last.

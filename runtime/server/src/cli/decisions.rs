@@ -13,7 +13,8 @@ use crate::spec::DeploymentName;
 /// Show the last decisions of a deployment's policy
 ///
 /// WISH is what the policy answered, TARGET what became of it, LIMIT what stood in between: the
-/// bounds of the deployment, or the slots of the machine. Times are UTC.
+/// bounds of the deployment, or the slots of the machine. SHADOW is the target a policy in the
+/// shadow would have led to. Times are UTC.
 #[derive(Debug, Args)]
 pub struct Decisions {
     /// Name of the deployment
@@ -40,17 +41,22 @@ pub(super) fn write_decisions(out: &mut dyn Write, decisions: &[api::Decision]) 
     if decisions.is_empty() {
         return writeln!(out, "no decisions yet");
     }
-    let head = [
+    // A column that is empty as a rule would only push the reasons out of sight.
+    let has_shadow = decisions.iter().any(|decision| decision.shadow.is_some());
+    let mut head = vec![
         "TIME", "POLICY", "READY", "STARTING", "QUEUED", "ONGOING", "WISH", "TARGET", "LIMIT",
         "TOOK", "REASON",
     ];
+    if has_shadow {
+        head.insert(8, "SHADOW");
+    }
     let mut table = Table::new(head);
     for decision in decisions {
         let reason = match &decision.error {
             Some(error) => format!("failed: {error}"),
             None => decision.reason.clone(),
         };
-        table.row([
+        let mut row = vec![
             human::time_of_day(decision.at_ms),
             decision.policy.to_string(),
             decision.ready.to_string(),
@@ -63,7 +69,20 @@ pub(super) fn write_decisions(out: &mut dyn Write, decisions: &[api::Decision]) 
             human::micros(decision.took_us),
             // Policies are written by others; a line end would break the table.
             reason.replace(|letter: char| letter.is_control(), " "),
-        ]);
+        ];
+        if has_shadow {
+            row.insert(8, shadow(decision));
+        }
+        table.row(row);
     }
     table.write(out)
+}
+
+/// The target that would have come of the shadow's answer.
+fn shadow(decision: &api::Decision) -> String {
+    match &decision.shadow {
+        Some(api::ShadowDecision { target: Some(target), .. }) => target.to_string(),
+        Some(api::ShadowDecision { error: Some(_), .. }) => "failed".to_owned(),
+        Some(_) | None => "-".to_owned(),
+    }
 }

@@ -24,6 +24,11 @@ pub fn micros(micros: u64) -> String {
     }
 }
 
+/// A span of time to the second: `10m 3s`.
+pub fn seconds(millis: u64) -> String {
+    humantime::format_duration(Duration::from_secs(millis / 1000)).to_string()
+}
+
 /// Date and time in UTC, with milliseconds.
 pub fn date_time(at_ms: u64) -> String {
     let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(at_ms));
@@ -60,6 +65,7 @@ mod tests {
         assert_eq!(micros(85), "85 us");
         assert_eq!(micros(1234), "1.2 ms");
         assert_eq!(micros(3_400_000), "3.4 s");
+        assert_eq!(seconds(603_999), "10m 3s");
         assert_eq!(date_time(1_000), "1970-01-01T00:00:01.000Z");
         assert_eq!(time_of_day(86_400_000 + 3_723_004), "01:02:03.004");
         assert_eq!(time_of_day(u64::MAX), "23:59:59.000");

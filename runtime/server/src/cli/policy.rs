@@ -1,4 +1,8 @@
-//! `samovar policy`: push, swap and list scaling policies.
+//! `samovar policy`: push, try, swap and take back scaling policies.
+
+mod shadow;
+mod trial;
+mod versions;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -12,6 +16,14 @@ use super::table::Table;
 use crate::api;
 use crate::client::Reply;
 use crate::spec::{DeploymentName, PolicyName};
+
+const ROAD: &str = "\
+A new policy goes live in steps, each of which can be the last one:
+  samovar policy push mine.wasm --name mine      give it a name
+  samovar policy test thumbnail mine             what it would have decided in the last minutes
+  samovar policy shadow thumbnail mine           let it run beside the live one, without effect
+  samovar policy promote thumbnail               make it live, with the state it has
+  samovar policy rollback thumbnail              make the one before live again";
 
 const PUSH_EXAMPLES: &str = "\
 Examples:
@@ -29,8 +41,9 @@ Examples:
 The new policy is fed what was measured in the last minutes before it decides anything. If it fails
 on that, or refuses its settings, the old one goes on.";
 
-/// Push, swap and list scaling policies
+/// Push, try, swap and take back scaling policies
 #[derive(Debug, Args)]
+#[command(after_help = ROAD)]
 pub struct Policy {
     #[command(subcommand)]
     command: Command,
@@ -39,7 +52,12 @@ pub struct Policy {
 #[derive(Debug, Subcommand)]
 enum Command {
     Push(Push),
+    Test(trial::Test),
+    Shadow(shadow::Shadow),
+    Promote(shadow::Promote),
     Swap(Swap),
+    Rollback(versions::Rollback),
+    Versions(versions::Versions),
     List(List),
 }
 
@@ -88,7 +106,12 @@ impl Policy {
     pub async fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Push(push) => push.run().await,
+            Command::Test(test) => test.run().await,
+            Command::Shadow(shadow) => shadow.run().await,
+            Command::Promote(promote) => promote.run().await,
             Command::Swap(swap) => swap.run().await,
+            Command::Rollback(rollback) => rollback.run().await,
+            Command::Versions(versions) => versions.run().await,
             Command::List(list) => list.run().await,
         }
     }
@@ -121,24 +144,31 @@ impl Swap {
         let reply = client.swap_policy(&self.deployment, &wanted).await;
         spinner.finish_and_clear();
         let Reply { json, value: swapped, .. } = reply?;
-        self.connection.print(&json, |out| {
-            writeln!(
-                out,
-                "{} now uses {} {} instead of {} {}",
-                self.deployment,
-                swapped.policy.name,
-                swapped.policy.digest.short(),
-                swapped.previous.name,
-                swapped.previous.digest.short()
-            )?;
-            writeln!(
-                out,
-                "live after {:.1} ms; {} observations of the past replayed",
-                swapped.took_ms, swapped.replayed
-            )
-        })?;
+        self.connection.print(&json, |out| write_swapped(out, &self.deployment, &swapped))?;
         Ok(())
     }
+}
+
+/// What changed, and how.
+fn write_swapped(
+    out: &mut dyn Write,
+    deployment: &DeploymentName,
+    swapped: &api::PolicySwapped,
+) -> io::Result<()> {
+    writeln!(
+        out,
+        "{deployment} now uses {} {} instead of {} {}; version {}",
+        swapped.policy.name,
+        swapped.policy.digest.short(),
+        swapped.previous.name,
+        swapped.previous.digest.short(),
+        swapped.version,
+    )?;
+    writeln!(
+        out,
+        "live after {:.1} ms; it knows {} observations of the past",
+        swapped.took_ms, swapped.replayed
+    )
 }
 
 impl List {

@@ -91,6 +91,11 @@ pub(super) fn write_status(
     ];
     fields.extend(load_fields(deployment));
     fields.extend(scaling_fields(deployment));
+    if let Some(shadow) = &deployment.shadow {
+        let config = serde_json::Value::Object(shadow.config.clone());
+        let counts = format!("{} of {} ticks differ", shadow.more + shadow.fewer, shadow.compared);
+        fields.push(("shadow", format!("{}, {config}; {counts}", shadow.name)));
+    }
     fields.extend(problem_fields(deployment));
     write_fields(out, &fields)
 }
@@ -150,6 +155,9 @@ fn problem_fields(deployment: &api::Deployment) -> Vec<(&'static str, String)> {
     if deployment.policy.state == api::PolicyState::Failing {
         let reason = deployment.policy.last_error.as_deref().unwrap_or("it does not say why");
         fields.push(("policy fails", reason.to_owned()));
+    }
+    if let Some(error) = deployment.shadow.as_ref().and_then(|shadow| shadow.last_error.as_ref()) {
+        fields.push(("shadow fails", error.clone()));
     }
     if let Some(reason) = &deployment.last_start_error {
         fields.push(("start failed", reason.clone()));

@@ -12,14 +12,15 @@ pub struct Table {
 
 impl Table {
     /// A table with a head and no rows.
-    pub fn new<const N: usize>(head: [&str; N]) -> Table {
-        Table { rows: vec![head.map(str::to_owned).to_vec()] }
+    pub fn new<'a>(head: impl IntoIterator<Item = &'a str>) -> Table {
+        Table { rows: vec![head.into_iter().map(str::to_owned).collect()] }
     }
 
     /// Adds a row. It has as many cells as the head.
-    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        assert_eq!(N, self.rows[0].len(), "a row has as many cells as the head");
-        self.rows.push(cells.to_vec());
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        let cells: Vec<String> = cells.into_iter().collect();
+        assert_eq!(cells.len(), self.rows[0].len(), "a row has as many cells as the head");
+        self.rows.push(cells);
     }
 
     /// Writes all rows, columns aligned on the left, no space at the ends of lines.

@@ -1,21 +1,21 @@
 //! Deploying, redeploying, deleting, and coming back after a restart.
 
-use super::policies::{publish, scaling};
+use super::live_policy::{publish, scaling};
 use super::{Control, not_found};
-use crate::api::{self, ApiError, ErrorCode};
+use crate::api::{self, ApiError, ErrorCode, PolicyVersion, Via};
 use crate::clock;
-use crate::deployment::{Deployment, Parts, RequestLimits, Revision, Scaling};
+use crate::deployment::{Deployment, History, Parts, RequestLimits, Revision, Scaling, Shadow};
 use crate::driver;
 use crate::library::LazyCode;
 use crate::logs::{GuestOutput, LogStream};
-use crate::spec::{DeploymentName, DeploymentSpec, RawSpec, World};
-use crate::store::{DeploymentRecord, PolicyUse};
+use crate::spec::{DeploymentName, DeploymentSpec, Digest, PolicyName, RawSpec, World};
+use crate::store::{DeploymentRecord, PolicyUse, PolicyVersionRecord};
 use crate::warm_pool::{PoolSettings, Shared, WarmPool};
 use crate::wasm::guest::GuestLimits;
 use crate::wasm::inspect::Kind;
 use crate::wasm::replica::{End, Instance};
 use samovar_core::limits::PoolLimits;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,10 +60,12 @@ impl Control {
             None => {
                 let scaling = new_scaling.expect("a new deployment has a new policy");
                 let now = clock::unix_ms();
+                let policies = (History::new(&scaling), scaling);
                 let deployment =
-                    Deployment::new(name.clone(), Arc::clone(&revision), scaling, parts, now);
+                    Deployment::new(name.clone(), Arc::clone(&revision), policies, parts, now);
                 let saved = {
-                    let record = record(&deployment, &revision, &deployment.scaling.lock());
+                    let (scaling, history) = (deployment.scaling.lock(), deployment.history.lock());
+                    let record = record(&deployment, &revision, &scaling, &history, None);
                     self.stored(move |store| store.put_deployment(record))
                 };
                 if let Err(error) = saved.await {
@@ -88,9 +90,17 @@ impl Control {
         revision: Arc<Revision>,
         new_scaling: Option<Scaling>,
     ) -> Result<(), ApiError> {
+        let history = deployment.history.lock().clone();
+        let (history, shadow) = match &new_scaling {
+            Some(scaling) => (history.with(scaling, Via::Deploy), deployment.shadow()),
+            None => (history, deployment.shadow()),
+        };
         let record = match &new_scaling {
-            Some(scaling) => record(deployment, &revision, scaling),
-            None => record(deployment, &revision, &deployment.scaling.lock()),
+            Some(scaling) => record(deployment, &revision, scaling, &history, shadow.as_deref()),
+            None => {
+                let scaling = deployment.scaling.lock();
+                record(deployment, &revision, &scaling, &history, shadow.as_deref())
+            }
         };
         if let Err(error) = self.stored(move |store| store.put_deployment(record)).await {
             revision.pool.close(clock::now());
@@ -99,7 +109,7 @@ impl Control {
         let rerouted = deployment.live().spec.route != revision.spec.route;
         deployment.switch(revision);
         if let Some(scaling) = new_scaling {
-            drop(publish(deployment, scaling));
+            drop(publish(deployment, scaling, history));
         }
         if rerouted {
             self.deployments.reroute();
@@ -150,17 +160,41 @@ impl Control {
         let spec: DeploymentSpec = serde_json::from_value(record.spec).map_err(broken)?;
         let world = self.world(&spec.component, Kind::Handler)?;
         let parts = Parts::default();
-        let program = self.library.program(record.policy.digest).await?;
-        let config = match record.policy.config {
-            Value::Object(config) => config,
-            _ => serde_json::Map::new(),
-        };
         let policy = spec.scaling.policy.clone();
+        let program =
+            self.library.program(self.chosen_digest(&policy, record.policy.digest)).await?;
         let ring = Arc::clone(&parts.ring);
-        let (scaling, _) = scaling(&program, policy, config, ring).await?;
+        let (scaling, _) = scaling(&program, policy, config(record.policy.config), ring).await?;
+        let versions = record.policy_versions.into_iter().filter_map(version).collect();
         let code = self.library.handler(spec.component, world);
         let revision = self.revision(record.revision, spec, world, code, &parts);
-        Ok(Deployment::new(name, revision, scaling, parts, record.created_at_ms))
+        let policies = (History::restored(versions, &scaling), scaling);
+        let deployment = Deployment::new(name, revision, policies, parts, record.created_at_ms);
+        if let Some(shadow) = record.shadow {
+            self.restore_shadow(&deployment, shadow).await;
+        }
+        Ok(deployment)
+    }
+
+    /// A shadow that cannot come back is reported; the deployment serves without it.
+    async fn restore_shadow(&self, deployment: &Arc<Deployment>, shadow: PolicyUse) {
+        let restored = async {
+            let policy: PolicyName = shadow.name.parse().map_err(|error| {
+                ApiError::new(ErrorCode::StorageFailed, format!("read the stored name: {error}"))
+            })?;
+            let digest = self.chosen_digest(&policy, shadow.digest);
+            let program = self.library.program(digest).await?;
+            let config = config(shadow.config);
+            let ring = Arc::clone(&deployment.ring);
+            let (scaling, _) = scaling(&program, policy, config, ring).await?;
+            Ok::<_, ApiError>(Shadow::new(scaling.policy, scaling.config, scaling.scaler, 0))
+        };
+        match restored.await {
+            Ok(shadow) => deployment.set_shadow(Some(shadow)),
+            Err(error) => {
+                tracing::error!(deployment = %deployment.name, "cannot restore the shadow: {error}");
+            }
+        }
     }
 
     /// Whether the live policy is what a spec asks for: the component its name stands for now, with
@@ -273,18 +307,7 @@ impl Control {
         tokio::spawn(driver::run(deployment, slots));
     }
 
-    /// Writes a deployment's record with this revision and policy.
-    pub(super) async fn save(
-        &self,
-        deployment: &Arc<Deployment>,
-        revision: &Revision,
-        scaling: &Scaling,
-    ) -> Result<(), ApiError> {
-        let record = record(deployment, revision, scaling);
-        self.stored(move |store| store.put_deployment(record)).await
-    }
-
-    /// The logs of one deployment.
+    /// The last decisions of one deployment.
     ///
     /// # Errors
     ///
@@ -299,7 +322,14 @@ impl Control {
     }
 }
 
-fn record(deployment: &Deployment, revision: &Revision, scaling: &Scaling) -> DeploymentRecord {
+/// What is stored of a deployment with this revision and these policies.
+pub(super) fn record(
+    deployment: &Deployment,
+    revision: &Revision,
+    scaling: &Scaling,
+    history: &History,
+    shadow: Option<&Shadow>,
+) -> DeploymentRecord {
     // The policy of a swap stands in the stored spec too, so that it comes back after a restart.
     let spec = scaling.in_spec(&revision.spec);
     DeploymentRecord {
@@ -307,13 +337,45 @@ fn record(deployment: &Deployment, revision: &Revision, scaling: &Scaling) -> De
         revision: revision.number,
         spec: serde_json::to_value(&spec).expect("a spec is JSON"),
         component: spec.component,
-        policy: PolicyUse {
-            name: scaling.policy.to_string(),
-            digest: scaling.digest(),
-            config: Value::Object(scaling.config.clone()),
-        },
+        policy: policy_use(&scaling.policy, scaling.digest(), &scaling.config),
+        policy_versions: history.versions().iter().map(version_record).collect(),
+        shadow: shadow.map(|shadow| {
+            policy_use(&shadow.policy, shadow.scaler.program().digest, &shadow.config)
+        }),
         created_at_ms: deployment.created_at_ms,
         updated_at_ms: clock::unix_ms(),
+    }
+}
+
+fn policy_use(name: &PolicyName, digest: Digest, config: &Map<String, Value>) -> PolicyUse {
+    PolicyUse { name: name.to_string(), digest, config: Value::Object(config.clone()) }
+}
+
+fn version_record(version: &PolicyVersion) -> PolicyVersionRecord {
+    PolicyVersionRecord {
+        version: version.version,
+        policy: policy_use(&version.name, version.digest, &version.config),
+        since_ms: version.since_ms,
+        via: version.via.as_str().to_owned(),
+    }
+}
+
+/// A stored version; none if a newer server wrote what this one does not know.
+fn version(record: PolicyVersionRecord) -> Option<PolicyVersion> {
+    Some(PolicyVersion {
+        version: record.version,
+        name: record.policy.name.parse().ok()?,
+        digest: record.policy.digest,
+        config: config(record.policy.config),
+        since_ms: record.since_ms,
+        via: Via::from_text(&record.via)?,
+    })
+}
+
+fn config(stored: Value) -> Map<String, Value> {
+    match stored {
+        Value::Object(config) => config,
+        _ => Map::new(),
     }
 }
 

@@ -1,24 +1,14 @@
-//! Policies: naming them, and making one live for a deployment.
+//! Policies by name.
 
 use super::{Control, not_found};
 use crate::api::{self, ApiError, ErrorCode};
 use crate::clock;
-use crate::deployment::{Deployment, Scaling};
 use crate::library::BUILTINS;
-use crate::logs::LogStream;
-use crate::policy::host::Replayed;
-use crate::policy::{Program, Scaler};
-use crate::spec::{DeploymentName, Digest, PolicyName};
+use crate::spec::{Digest, PolicyName};
 use crate::store::PolicyRecord;
 use crate::wasm::inspect::Kind;
 use bytes::Bytes;
 use futures::Stream;
-use parking_lot::Mutex;
-use samovar_core::ring::Ring;
-use samovar_core::target::Wish;
-use serde_json::{Map, Value};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 impl Control {
     /// Uploads a policy and gives it a name. Deployments that use the name keep what they have until
@@ -106,6 +96,15 @@ impl Control {
         self.stored(move |store| store.delete_policy(&stored)).await
     }
 
+    /// The component of a policy that was chosen earlier. One that was built into another version of
+    /// the server is the one of that name now.
+    pub(super) fn chosen_digest(&self, name: &PolicyName, digest: Digest) -> Digest {
+        match self.library.builtin(name.as_str()) {
+            Some((now, _)) if self.store.component(&digest).is_none() => now,
+            _ => digest,
+        }
+    }
+
     /// The component a name stands for now.
     pub(super) fn policy_digest(&self, name: &PolicyName) -> Result<Digest, ApiError> {
         if let Some((digest, _)) = self.library.builtin(name.as_str()) {
@@ -116,81 +115,4 @@ impl Control {
         })?;
         Ok(record.digest)
     }
-
-    /// Makes a policy live for a deployment: create, replay, publish, and only then let go of the
-    /// one before. On any failure that one stays.
-    ///
-    /// # Errors
-    ///
-    /// `not-found`, `policy-create-failed`, `policy-replay-failed`, or a failure of the store.
-    pub async fn set_policy(
-        &self,
-        name: &DeploymentName,
-        set: api::SetPolicy,
-    ) -> Result<api::PolicySwapped, ApiError> {
-        let started = clock::now();
-        let _changing = self.change("deployment", name.as_str()).await;
-        let deployment = self.deployment(name)?;
-        let digest = self.policy_digest(&set.policy)?;
-        let program = self.library.program(digest).await?;
-        let ring = Arc::clone(&deployment.ring);
-        let (scaling, replayed) = scaling(&program, set.policy, set.config, ring).await?;
-        self.save(&deployment, &deployment.live(), &scaling).await?;
-        let (before, live) = publish(&deployment, scaling);
-        let previous = api::PreviousPolicy { name: before.policy.clone(), digest: before.digest() };
-        let took = clock::now().since(started);
-        note_swap(&deployment, &previous, &live, &replayed);
-        Ok(api::PolicySwapped {
-            policy: live,
-            replayed: replayed.observations as u64,
-            took_ms: took.as_secs_f64() * 1000.0,
-            previous,
-        })
-    }
-}
-
-/// Makes a policy's state for a deployment, with its past in it.
-pub(super) async fn scaling(
-    program: &Arc<Program>,
-    policy: PolicyName,
-    config: Map<String, Value>,
-    ring: Arc<Mutex<Ring>>,
-) -> Result<(Scaling, Replayed), ApiError> {
-    let text = Value::Object(config.clone()).to_string();
-    let (scaler, replayed) = Scaler::create(program, text, ring).await?;
-    let scaling = Scaling { policy, config, scaler: Arc::new(scaler), last_error: None };
-    Ok((scaling, replayed))
-}
-
-/// Tells in the log what changed, and what the new policy would have answered last.
-fn note_swap(
-    deployment: &Deployment,
-    previous: &api::PreviousPolicy,
-    live: &api::PolicyRef,
-    replayed: &Replayed,
-) {
-    let wish = match replayed.last.as_ref().map(|answer| answer.wish) {
-        Some(Wish::Replicas(wanted)) => format!("{wanted} replicas"),
-        Some(Wish::Hold) => "to hold".to_owned(),
-        None => "nothing yet".to_owned(),
-    };
-    let count = replayed.observations;
-    let text = format!(
-        "policy {} -> {}: after {count} observations it wants {wish}, the target was {}",
-        previous.name,
-        live.name,
-        deployment.counts().target,
-    );
-    deployment.log.push(None, LogStream::System, text);
-}
-
-/// The new policy is live from here on. Answers with the one before.
-pub(super) fn publish(deployment: &Deployment, scaling: Scaling) -> (Scaling, api::PolicyRef) {
-    let mut live = deployment.scaling.lock();
-    let before = std::mem::replace(&mut *live, scaling);
-    let now = live.to_api();
-    drop(live);
-    deployment.policy_counts.swaps.fetch_add(1, Ordering::Relaxed);
-    deployment.attention.notify_one();
-    (before, now)
 }

@@ -27,8 +27,9 @@ pub fn answer(decision: wit::Decision) -> Answer {
     }
 }
 
-/// An observation as a policy sees it.
-pub fn observation(seen: &Observation) -> wit::Observation {
+/// An observation as a policy sees it; the single replicas only if it reads them.
+pub fn observation(seen: &Observation, with_replicas: bool) -> wit::Observation {
+    let replicas = if with_replicas { seen.replicas.as_slice() } else { &[] };
     wit::Observation {
         now_ms: seen.now.as_millis(),
         since_ms: millis(seen.since),
@@ -64,7 +65,7 @@ pub fn observation(seen: &Observation) -> wit::Observation {
             .iter()
             .map(|(name, value)| wit::Sample { name: name.clone(), value: *value })
             .collect(),
-        replicas: seen.replicas.iter().map(replica).collect(),
+        replicas: replicas.iter().map(replica).collect(),
     }
 }
 

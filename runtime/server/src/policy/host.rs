@@ -106,7 +106,14 @@ impl Failure {
         Failure { phase, message: format!("the policy {reason} in `{what}`{printed}") }
     }
 
-    pub(super) fn in_replay(self) -> Self {
+    /// The policy answered NaN or infinity to an observation of the past.
+    pub fn not_a_number() -> Self {
+        let message = "the policy answered what is not a number".to_owned();
+        Failure { phase: Phase::Replay, message }
+    }
+
+    /// The same failure, on an observation of the past.
+    pub fn in_replay(self) -> Self {
         let message = format!("replaying the last observations: {}", self.message);
         Failure { phase: Phase::Replay, message }
     }

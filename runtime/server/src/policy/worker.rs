@@ -68,12 +68,14 @@ pub struct Worker {
     pre: InstancePre<Sandbox>,
     instance: Option<Instance>,
     scalers: BTreeMap<ScalerId, Scaler>,
+    needs_replicas: bool,
 }
 
 impl Worker {
     /// A worker without an instance; the first call makes it.
     pub fn new(pre: InstancePre<Sandbox>) -> Self {
-        Worker { engine: pre.engine().clone(), pre, instance: None, scalers: BTreeMap::new() }
+        let engine = pre.engine().clone();
+        Worker { engine, pre, instance: None, scalers: BTreeMap::new(), needs_replicas: false }
     }
 
     /// Works until nobody can send a job any more.
@@ -91,10 +93,12 @@ impl Worker {
 
     /// What the policy says about itself.
     pub fn describe(&mut self) -> Result<wit::Description, Failure> {
-        self.call("describe", |instance| {
+        let description = self.call("describe", |instance| {
             let Instance { store, policy } = instance;
             policy.samovar_policy_scaling().call_describe(store)
-        })
+        })?;
+        self.needs_replicas = description.needs_replicas;
+        Ok(description)
     }
 
     /// Makes a scaler and feeds it the past.
@@ -210,7 +214,7 @@ impl Worker {
     }
 
     fn ask(&mut self, resource: ResourceAny, seen: &Observation) -> Result<Answer, Failure> {
-        let seen = convert::observation(seen);
+        let seen = convert::observation(seen, self.needs_replicas);
         let decision = self.call("scale", |instance| {
             let Instance { store, policy } = instance;
             policy.samovar_policy_scaling().scaler().call_scale(store, resource, &seen)

@@ -15,6 +15,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 pub use self::records::{
     CodeRecord, ComponentRecord, ComponentUser, DeploymentRecord, PolicyRecord, PolicyUse,
+    PolicyVersionRecord,
 };
 use self::records::{Record, Rows, Table};
 use super::StoreError;

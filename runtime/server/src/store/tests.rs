@@ -55,6 +55,8 @@ fn deployment(name: &str, component: Digest) -> DeploymentRecord {
         spec: json!({"replicas": {"min": 0, "max": 8}}),
         component,
         policy,
+        policy_versions: Vec::new(),
+        shadow: None,
         created_at_ms: 1,
         updated_at_ms: 2,
     }

@@ -32,10 +32,36 @@ pub struct DeploymentRecord {
     pub spec: Value,
     pub component: Digest,
     pub policy: PolicyUse,
+    /// The policies it has had, the live one last. Empty in records from before they were kept.
+    #[serde(default)]
+    pub policy_versions: Vec<PolicyVersionRecord>,
+    /// The policy that runs beside the live one.
+    #[serde(default)]
+    pub shadow: Option<PolicyUse>,
     /// Unix time.
     pub created_at_ms: u64,
     /// Unix time.
     pub updated_at_ms: u64,
+}
+
+impl DeploymentRecord {
+    /// Whether it needs a component, now or to go back to an earlier policy.
+    fn uses(&self, digest: &Digest) -> bool {
+        let versions = self.policy_versions.iter().map(|version| &version.policy);
+        let mut policies = versions.chain(&self.shadow).chain([&self.policy]);
+        self.component == *digest || policies.any(|policy| policy.digest == *digest)
+    }
+}
+
+/// A policy that scaled a deployment from some time on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PolicyVersionRecord {
+    pub version: u64,
+    pub policy: PolicyUse,
+    /// Unix time.
+    pub since_ms: u64,
+    /// How it went live: `deploy`, `swap`, `promote` or `rollback`.
+    pub via: String,
 }
 
 /// The policy that scales a deployment. The digest counts; the name is what it was called then.
@@ -146,8 +172,7 @@ impl Rows {
     /// Everything that refers to the component: deployments first, each group by name.
     pub(super) fn users(&self, digest: &Digest) -> Vec<ComponentUser> {
         let deployments = self.deployments.values();
-        let deployments =
-            deployments.filter(|d| d.component == *digest || d.policy.digest == *digest);
+        let deployments = deployments.filter(|deployment| deployment.uses(digest));
         let policies = self.policies.values().filter(|policy| policy.digest == *digest);
         deployments
             .map(|deployment| ComponentUser::Deployment(deployment.name.clone()))
