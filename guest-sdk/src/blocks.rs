@@ -9,3 +9,7 @@ mod cooldown;
 mod ewma;
 mod series;
 mod sliding_max;
+
+pub use buckets::Buckets;
+pub use cooldown::{Cooldown, Direction};
+pub use sliding_max::SlidingMax;
