@@ -62,6 +62,7 @@ mod decision;
 pub mod handler;
 mod observation;
 mod policy;
+mod simple;
 
 pub use config::parse_config;
 pub use decision::{Decision, REASON_BYTES_MAX, Wish};
@@ -70,6 +71,7 @@ pub use observation::{
 };
 pub use policy::{Conformance, Policy};
 pub use serde;
+pub use simple::{Metrics, SimplePolicy};
 #[cfg(feature = "handler")]
 pub use wasip2;
 
