@@ -169,8 +169,11 @@ impl<'a> Spec<'a> {
         }
     }
 
-    /// Says that nobody knows the kind.
+    /// Says that there is no kind or that nobody knows it.
     pub fn unknown_kind(&self, what: &'static str, allowed: &'static str) -> SpecError {
+        if self.kind.is_empty() {
+            return self.missing("kind", &format!("one of {allowed}"));
+        }
         SpecError::Kind { what, kind: self.kind.into(), text: self.whole.into(), allowed }
     }
 
