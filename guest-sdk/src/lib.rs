@@ -60,6 +60,8 @@ pub mod blocks;
 mod config;
 mod decision;
 pub mod handler;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod harness;
 mod observation;
 mod policy;
 mod simple;

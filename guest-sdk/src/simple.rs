@@ -193,7 +193,10 @@ mod tests {
     #[test]
     fn bad_settings_are_refused() {
         assert_eq!(made(r#"{"step": 0}"#).err().unwrap(), "`step` must be above 0");
-        assert_eq!(made(r#"{"asked": 1}"#).err().unwrap(), "unknown field `asked`, expected `step`");
+        assert_eq!(
+            made(r#"{"asked": 1}"#).err().unwrap(),
+            "unknown field `asked`, expected `step`"
+        );
     }
 
     #[derive(serde::Deserialize)]
