@@ -93,7 +93,8 @@ impl<S: SimplePolicy> Policy for S {
 /// ```
 /// use samovar_sdk::{Metrics, Observation};
 ///
-/// let seen = Observation { queued: 3, ongoing: 2, arrived: 8, since_ms: 2000, ..Default::default() };
+/// let counts = Observation { queued: 3, ongoing: 2, arrived: 8, ..Observation::default() };
+/// let seen = Observation { since_ms: 2000, ..counts };
 /// let metrics = Metrics::from(&seen);
 /// assert_eq!(metrics.pending_requests, 5.0);
 /// assert_eq!(metrics.arrivals_per_second, Some(4.0));

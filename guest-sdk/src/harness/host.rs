@@ -102,7 +102,7 @@ impl<'a> Host<'a> {
         (self.step_ms, self.step_end_ms) = (now_ms, now_ms + step.length_ms);
         match (before, step.load) {
             (_, Load::Level(inside)) => {
-                // Those that arrived earlier are part of the level now and do not end by themselves.
+                // Those that arrived earlier are part of the level and do not end by themselves.
                 self.events.retain(|Reverse((_, e))| !matches!(e, Event::Finished { .. }));
                 self.pool.set_level(inside, now_ms);
             }

@@ -86,8 +86,8 @@ impl Run {
         }
     }
 
-    /// Feeds the past to new scalers, as the host does when a policy is swapped in or made anew, and
-    /// returns the first decision that is not the one of the scaler that ran all along.
+    /// Feeds the past to new scalers, as the host does when a policy is swapped in or made anew,
+    /// and returns the first decision that is not the one of the scaler that ran all along.
     ///
     /// This is tried from up to 32 places. As in the host, the past is ten minutes and at most 4096
     /// observations. A difference means that the policy keeps state in statics, or remembers for
