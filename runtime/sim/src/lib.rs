@@ -12,5 +12,6 @@ pub mod rng;
 pub mod scaler;
 pub mod spec;
 mod text;
+pub mod trace;
 
 pub use scaler::Scaler;

@@ -1,5 +1,7 @@
 //! Workloads are read, refused and generated as described.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use expect_test::{Expect, expect};
 use samovar_sim::arrivals::{Arrivals, Generator, Workload};
 use samovar_sim::rng::stream;
