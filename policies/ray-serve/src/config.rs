@@ -26,8 +26,8 @@ pub enum Era {
     Modern,
 }
 
-/// Parameters of Ray's `AutoscalingConfig` in all eras, and our extensions. Unknown keys are errors,
-/// and so are keys that Ray of the chosen era would ignore.
+/// Parameters of Ray's `AutoscalingConfig` in all eras, and our extensions. Unknown keys are
+/// errors, and so are keys that Ray of the chosen era would ignore.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {

@@ -101,7 +101,8 @@ impl RayServe {
 
     /// The user's own wish, with the name of its series.
     fn desired(&self, seen: &Observation) -> Option<(&str, f64)> {
-        let name = self.config.desired_series.as_deref()?;
+        let is_known = self.config.era == Era::Modern;
+        let name = self.config.desired_series.as_deref().filter(|_| is_known)?;
         Some((name, seen.custom(name)?))
     }
 

@@ -1,7 +1,8 @@
 //! The policy decides like the original.
 //!
 //! `ray.json` was recorded by running the decision code of Ray 2.9.3, 2.47.1 and 2.60.0 with a fake
-//! clock. A vector names its era, which becomes part of the question.
+//! clock; so was `ray-random.json`, whose questions were drawn at random. A vector names its era,
+//! which becomes part of the question.
 
 use ray_serve::RayServe;
 use samovar_sdk::Conformance;
@@ -44,4 +45,22 @@ fn failures(file: &str) -> Vec<String> {
 fn recorded_vectors_are_answered_like_the_original() {
     let failures = failures(include_str!("ray.json"));
     assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn random_questions_are_answered_like_the_original() {
+    let failures = failures(include_str!("ray-random.json"));
+    assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn questions_that_are_none_are_errors() {
+    let error = |question: &str| RayServe::answer(question).unwrap_err();
+    assert!(error("{}").contains("missing field `config`"));
+    assert!(error(r#"{"mode": "dance"}"#).starts_with("mode `dance` is unknown"));
+    let early = r#"{"mode": "app", "era": "2.9", "deployments": {}, "ticks": []}"#;
+    assert_eq!(error(early), "mode `app` needs the modern era");
+    assert!(error(r#"{"mode": "capacity", "era": "1.0"}"#).contains("unknown variant `1.0`"));
+    let broken = r#"{"config": {"max_replicas": 0}, "ticks": []}"#;
+    assert_eq!(error(broken), "`max_replicas` should be greater than 0, is 0");
 }

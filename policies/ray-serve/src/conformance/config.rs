@@ -111,8 +111,8 @@ fn keys(era: Era) -> Vec<Key> {
     keys
 }
 
-/// `value` as pydantic reads it: version 1 up to the middle era, version 2 today. The older one cuts
-/// fractions off integers, the newer one refuses them.
+/// `value` as pydantic reads it: version 1 up to the middle era, version 2 today. The older one
+/// cuts fractions off integers, the newer one refuses them.
 fn coerced(value: &Value, kind: Kind, era: Era) -> Option<Value> {
     if kind == Kind::Text {
         return value.is_string().then(|| value.clone());
@@ -120,11 +120,7 @@ fn coerced(value: &Value, kind: Kind, era: Era) -> Option<Value> {
     let number = match value {
         Value::Bool(value) => f64::from(u8::from(*value)),
         Value::Number(number) => number.as_f64()?,
-        Value::String(text) => {
-            let whole = text.trim().parse::<i64>().ok().map(|number| number as f64);
-            let cuts = kind == Kind::Integer && era != Era::Modern;
-            if cuts { whole? } else { text.trim().parse().ok()? }
-        }
+        Value::String(text) => number_in(text, kind, era)?,
         Value::Null | Value::Array(_) | Value::Object(_) => return None,
     };
     // JSON has no word for the others, so the original could not report them either.
@@ -134,6 +130,30 @@ fn coerced(value: &Value, kind: Kind, era: Era) -> Option<Value> {
         Kind::Integer => Some(json!(number.trunc() as i64)),
         Kind::Number | Kind::Text => Some(json!(number)),
     }
+}
+
+/// The number written in `text`, by the rules of Python: underscores may stand between digits.
+fn number_in(text: &str, kind: Kind, era: Era) -> Option<f64> {
+    let text = text.trim();
+    let is_digit = |text: &str| text.ends_with(|last: char| last.is_ascii_digit());
+    let mut parts = text.split('_').rev().skip(1);
+    if !parts.all(is_digit) || text.contains("__") || text.ends_with('_') {
+        return None;
+    }
+    let text = text.replace('_', "");
+    if kind == Kind::Number {
+        return text.parse().ok();
+    }
+    let whole = match era {
+        Era::Legacy | Era::Mid => text.as_str(),
+        // Today a fraction of nothing but zeros is fine.
+        Era::Modern => match text.split_once('.') {
+            Some((whole, zeros)) if zeros.bytes().all(|digit| digit == b'0') => whole,
+            Some(_) => return None,
+            None => text.as_str(),
+        },
+    };
+    whole.parse::<i64>().ok().map(|number| number as f64)
 }
 
 impl Kind {
