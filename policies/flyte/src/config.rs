@@ -7,7 +7,7 @@ use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
 use crate::pool::ZeroMinimum;
 use crate::reuse::{ReusePolicy, Scope};
-use crate::scaling::{self, Metric, Scaling};
+use crate::scaling::{self, Message, Metric, Scaling};
 
 /// Parameters of the policy. Unknown keys are errors, and so are those of the other kind.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -184,18 +184,47 @@ impl Config {
                 return Err(format!("metric must be a whole number, got {}", metric.value()));
             }
         }
-        Ok(())
+        if let Some(percentage) = self.target_utilization_percentage
+            && !(1.0..=100.0).contains(&percentage)
+        {
+            return Err(format!(
+                "target_utilization_percentage must be 1 to 100, got {percentage}"
+            ));
+        }
+        self.check_scaledown_after()
     }
 
-    /// The options of the app. Bounds that are not configured are absent, not the original's.
-    pub fn scaling(&self) -> Scaling {
+    /// The original takes any number here, and Knative then refuses the service.
+    fn check_scaledown_after(&self) -> Result<(), String> {
+        let Some(seconds) = self.scaledown_after else {
+            return Ok(());
+        };
+        let (least, what) = match self.scaledown_as.unwrap_or_default() {
+            ScaledownAs::Window => (6, "a window"),
+            ScaledownAs::Delay => (1, "a delay"),
+        };
+        if seconds == 0 || (least..=3600).contains(&seconds) {
+            return Ok(());
+        }
+        Err(format!("scaledown_after must be 0, or {least} to 3600 s as {what}, got {seconds}"))
+    }
+
+    /// What the client would send for the app. Bounds that are not configured are not in it.
+    pub fn message(&self) -> Message {
         let default = Scaling::default();
         let replicas = self.replicas.map(Replicas::bounds);
-        Scaling {
+        let scaling = Scaling {
             replicas: replicas.map_or(default.replicas, |(min, max)| (min as f64, max as f64)),
             metric: self.metric,
             scaledown_after: self.scaledown_after.map(|seconds| seconds as f64),
-        }
+        };
+        Message { replicas, ..scaling.message() }
+    }
+
+    /// Whether an app is to have no replica at all.
+    pub fn is_off(&self) -> bool {
+        self.replicas.map(Replicas::bounds) == Some((0, 0))
+            && self.zero_maximum == Some(ZeroMaximum::Zero)
     }
 }
 

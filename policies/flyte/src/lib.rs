@@ -16,6 +16,7 @@
 //! | task new to the waiting list | a request that arrived since the last tick and waits |
 //! | replicas and concurrency of the policy | the deployment's, unless configured |
 
+mod app;
 pub mod config;
 mod conformance;
 mod live;
@@ -23,28 +24,45 @@ pub mod pool;
 pub mod reuse;
 pub mod scaling;
 
+use knative::Kpa;
 use samovar_sdk::{Decision, Observation, Policy, export_policy};
 
 pub use config::Config;
+use config::Kind;
 
 /// The state for one deployment.
-pub struct Flyte(live::Pool);
+pub struct Flyte(State);
+
+enum State {
+    Pool(live::Pool),
+    App(Box<Kpa>),
+    /// An app that is to have no replica.
+    Off,
+}
 
 export_policy!(Flyte, conformance);
 
 impl Policy for Flyte {
     const NAME: &'static str = "flyte";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    const CONFIG_SCHEMA: &'static str = "";
+    const CONFIG_SCHEMA: &'static str = include_str!("schema.json");
     const NEEDS_REPLICAS: bool = true;
     type Config = Config;
 
     fn new(config: Config) -> Result<Self, String> {
         config.check()?;
-        Ok(Self(live::Pool::new(config)))
+        Ok(Self(match config.kind {
+            Kind::Pool => State::Pool(live::Pool::new(config)),
+            Kind::App if config.is_off() => State::Off,
+            Kind::App => State::App(Box::new(Kpa::new(app::settings(&config))?)),
+        }))
     }
 
     fn scale(&mut self, seen: &Observation) -> Decision {
-        self.0.scale(seen)
+        match &mut self.0 {
+            State::Pool(pool) => pool.scale(seen),
+            State::App(kpa) => kpa.scale(seen),
+            State::Off => Decision::replicas(0.0).because("replicas is 0"),
+        }
     }
 }

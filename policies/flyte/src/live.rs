@@ -36,10 +36,6 @@ impl Pool {
     /// One tick.
     pub fn scale(&mut self, seen: &Observation) -> Decision {
         let spec = self.spec(&seen.limits);
-        let demand = i64::from(seen.requests());
-        // Replicas that the host is to start again soon are workers too: the original enters a
-        // worker before its pod is made, and keeps it if that fails.
-        let mut count = whole(i64::from(seen.replicas().max(seen.target)));
         // The queue is in order, so those that newly wait are the last ones that arrived.
         let mut asks = seen.arrived.min(u64::from(seen.queued));
         if let Environment::Unseen = self.environment {
@@ -52,44 +48,47 @@ impl Pool {
         let Environment::There { since_ms } = self.environment else {
             return self.create(&spec, seen, asks);
         };
-        let mut removed = Vec::new();
-        if check_is_due(seen) {
-            let (workers, ids) = workers(seen);
-            let age = whole_seconds(seen.now_ms.saturating_sub(since_ms));
-            match spec.scale_down(&self.back_end, &workers, age, demand) {
-                Sweep::Delete { idle } => {
-                    self.environment = Environment::Gone;
-                    let ttl = spec.env_ttl(&self.back_end);
-                    return Decision::replicas(0.0)
-                        .because(format!("idle for {idle} s, more than {ttl} s: all go"));
+        if !check_is_due(seen) {
+            return self.grow(&spec, seen, asks);
+        }
+        let (workers, ids) = workers(seen);
+        let age = whole_seconds(seen.now_ms.saturating_sub(since_ms));
+        match spec.scale_down(&self.back_end, &workers, age, demand(seen)) {
+            Sweep::Delete { idle } => {
+                self.environment = Environment::Gone;
+                let ttl = spec.env_ttl(&self.back_end);
+                Decision::replicas(0.0)
+                    .because(format!("idle for {idle} s, more than {ttl} s: all go"))
+            }
+            Sweep::Keep { removed, scale_up } => {
+                asks += u64::from(scale_up);
+                if removed.is_empty() {
+                    return self.grow(&spec, seen, asks);
                 }
-                Sweep::Keep { removed: places, scale_up } => {
-                    removed.extend(places.into_iter().map(|at| ids[at]));
-                    asks += u64::from(scale_up);
-                }
+                let left = whole(i64::from(seen.replicas()) - removed.len() as i64);
+                let total = left.plus(answer(&spec, left, demand(seen), asks)).total;
+                let (gone, ttl) = (removed.len(), spec.worker_ttl(&self.back_end));
+                Decision::replicas(total as f64)
+                    .removing_first(removed.into_iter().map(|at| ids[at]))
+                    .because(format!("{gone} idle for more than {ttl} s: to {total}"))
             }
         }
-        if !removed.is_empty() {
-            count = whole(i64::from(seen.replicas()) - removed.len() as i64);
+    }
+
+    /// Answers those that ask for a scale-up, if any do.
+    fn grow(&self, spec: &Spec, seen: &Observation, asks: u64) -> Decision {
+        // Replicas that the host is to start again soon are workers too: the original enters a
+        // worker before its pod is made, and keeps it if that fails.
+        let count = whole(i64::from(seen.replicas().max(seen.target)));
+        let (demand, capacity) = (demand(seen), spec.capacity(count));
+        let made = answer(spec, count, demand, asks);
+        let why = format!("{demand} requests, places for {capacity}");
+        if made == 0 {
+            return Decision::hold().because(format!("{why} in {}", count.total));
         }
-        let made = answer(&spec, count, demand, asks);
-        let after = count.plus(made);
-        let capacity = spec.capacity(count);
-        if !removed.is_empty() {
-            let (gone, ttl) = (removed.len(), spec.worker_ttl(&self.back_end));
-            let why = format!("{gone} idle for more than {ttl} s: to {}", after.total);
-            return Decision::replicas(after.total as f64).removing_first(removed).because(why);
-        }
-        match made {
-            0 => Decision::hold()
-                .because(format!("{demand} requests, places for {capacity} in {}", count.total)),
-            _ => Decision::replicas(after.total as f64).because(format!(
-                "{demand} requests, places for {capacity}, minimum {}: {} to {}",
-                spec.low(),
-                count.total,
-                after.total
-            )),
-        }
+        let (low, total) = (spec.low(), count.total + made);
+        Decision::replicas(total as f64)
+            .because(format!("{why}, minimum {low}: {} to {total}", count.total))
     }
 
     /// Without an environment: the first request makes one, with the minimum at once.
@@ -100,7 +99,7 @@ impl Pool {
         self.environment = Environment::There { since_ms: seen.now_ms };
         let low = spec.low();
         let count = whole(low.max(i64::from(seen.replicas())));
-        let total = count.plus(answer(spec, count, i64::from(seen.requests()), asks)).total;
+        let total = count.plus(answer(spec, count, demand(seen), asks)).total;
         let why = format!("first of {} requests, minimum {low}: {total}", seen.requests());
         Decision::replicas(total as f64).because(why)
     }
@@ -122,6 +121,11 @@ impl Pool {
             zero_minimum: config.zero_minimum.unwrap_or_default(),
         }
     }
+}
+
+/// Tasks offered and not finished.
+fn demand(seen: &Observation) -> i64 {
+    i64::from(seen.requests())
 }
 
 /// Answers requests for a scale-up one after another, as the original's loop does.

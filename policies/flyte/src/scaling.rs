@@ -1,6 +1,9 @@
 //! The options of `flyte.app.Scaling`, and what the back end makes of them for Knative.
 
+use std::fmt;
+
 use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 
 /// A `Scaling`, with the rules of `flyte/app/_types.py` of Flyte 2.12.1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -14,7 +17,9 @@ pub struct Scaling {
 }
 
 /// What replicas are counted from.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+///
+/// Written as `{"Concurrency": 10}` or `{"RequestRate": 10}`.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Metric {
     /// Requests inside one replica at a time.
     Concurrency(f64),
@@ -25,6 +30,34 @@ pub enum Metric {
 impl Default for Scaling {
     fn default() -> Self {
         Self { replicas: (0.0, 1.0), metric: None, scaledown_after: None }
+    }
+}
+
+impl<'de> Deserialize<'de> for Metric {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(MetricVisitor)
+    }
+}
+
+struct MetricVisitor;
+
+impl<'de> Visitor<'de> for MetricVisitor {
+    type Value = Metric;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(r#"{"Concurrency": number} or {"RequestRate": number}"#)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Metric, A::Error> {
+        #[derive(Deserialize)]
+        enum Written {
+            Concurrency(f64),
+            RequestRate(f64),
+        }
+        Ok(match Written::deserialize(MapAccessDeserializer::new(map))? {
+            Written::Concurrency(value) => Metric::Concurrency(value),
+            Written::RequestRate(value) => Metric::RequestRate(value),
+        })
     }
 }
 

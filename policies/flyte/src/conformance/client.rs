@@ -142,6 +142,7 @@ fn check_override(arguments: &Arguments, is_reusable: bool) -> Result<(), Except
         return Err(value_error("No task plugin found for config type"));
     }
     check_names(arguments, OVERRIDE)?;
+    check_cache(arguments.get("cache").filter(|cache| is_true(cache)))?;
     check_template(arguments)
 }
 
@@ -192,8 +193,20 @@ fn check_task(question: &Task) -> Result<(), Exception> {
     if env.get("plugin_config").is_some_and(|plugin| !plugin.is_null()) {
         return Err(value_error("No task plugin found for config type"));
     }
+    let cache = task.get("cache").filter(|cache| is_true(cache)).or(env.get("cache"));
+    check_cache(cache)?;
     check_template(env)?;
     check_template(task)
+}
+
+/// Nothing given stands for `disable`, but `None` does not.
+fn check_cache(cache: Option<&Value>) -> Result<(), Exception> {
+    match cache {
+        Some(cache) if !cache.as_str().is_some_and(|word| CACHE.contains(&word)) => {
+            Err(value_error(format!("Invalid cache behavior: {cache}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `TaskEnvironment(name="e", reusable=..., **env)`.
@@ -231,11 +244,6 @@ fn check_environment(env: &Arguments, reusable: &Value) -> Result<(), Exception>
 /// What every task checks of itself when it is made.
 fn check_template(arguments: &Arguments) -> Result<(), Exception> {
     let given = |name: &str| arguments.get(name).filter(|value| is_true(value));
-    if let Some(cache) = given("cache")
-        && !cache.as_str().is_some_and(|word| CACHE.contains(&word))
-    {
-        return Err(value_error(format!("Invalid cache behavior: {cache}")));
-    }
     if let Some(retries) = given("retries")
         && int(retries).is_none_or(|count| count < 0)
     {

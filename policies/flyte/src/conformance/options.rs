@@ -57,13 +57,17 @@ pub fn policy(arguments: &Arguments) -> Result<Policy, Exception> {
     };
     let fallback = json!(default.concurrency);
     let concurrency = arguments.get("concurrency").unwrap_or(&fallback);
-    let policy = ReusePolicy {
+    let mut policy = ReusePolicy {
         replicas: (count("min", &replicas[0])?, count("max", &replicas[1])?),
         concurrency: int(concurrency)
             .ok_or_else(|| value_error(format!("concurrency must be an int, got {concurrency}")))?,
-        idle_ttl: ttl("idle_ttl", arguments, default.idle_ttl)?,
-        scaledown_ttl: ttl("scaledown_ttl", arguments, default.scaledown_ttl)?,
+        ..default
     };
+    // One after another, as there: the first error counts.
+    policy.check(false).map_err(value_error)?;
+    policy.idle_ttl = ttl("idle_ttl", arguments, default.idle_ttl)?;
+    policy.check(false).map_err(value_error)?;
+    policy.scaledown_ttl = ttl("scaledown_ttl", arguments, default.scaledown_ttl)?;
     policy.check(false).map_err(value_error)?;
     Ok(Policy { policy, replicas, concurrency: concurrency.clone(), scope })
 }
@@ -130,27 +134,24 @@ pub struct Made {
 
 /// `Scaling(**arguments)`.
 pub fn scaling_object(arguments: &Arguments) -> Result<Made, Exception> {
-    check_names(arguments, &["replicas", "metric", "scaledown_after"])?;
     let get = |name: &str| arguments.get(name).cloned().unwrap_or_default();
-    let default = Scaling::default();
     let written = get("metric");
     let (metric, number) = match &written {
         Value::Object(map) => metric(map)?,
-        value if is_true(value) => {
-            return Err(type_error(format!(
-                "metric must be an instance of Scaling.Concurrency or Scaling.RequestRate, got \
-                 {value}"
-            )));
-        }
         value => (None, value.clone()),
     };
-    let written = arguments.get("replicas");
-    let (replicas, spelling) = match written {
-        None => {
-            (default.replicas, [json!(default.replicas.0 as i64), json!(default.replicas.1 as i64)])
-        }
+    check_names(arguments, &["replicas", "metric", "scaledown_after"])?;
+    let default = Scaling::default().replicas;
+    let (replicas, spelling) = match arguments.get("replicas") {
+        None => (default, [json!(default.0 as i64), json!(default.1 as i64)]),
         Some(value) => app_bounds(value)?,
     };
+    if metric.is_none() && is_true(&written) {
+        return Err(type_error(format!(
+            "metric must be an instance of Scaling.Concurrency or Scaling.RequestRate, got \
+             {written}"
+        )));
+    }
     let after = get("scaledown_after");
     let scaledown_after = match (timedelta(&after)?, int(&after)) {
         (Some(seconds), _) => Some(seconds),

@@ -143,7 +143,9 @@ pub fn reuse_spec(spec: &Spec) -> Result<Value, String> {
 /// Mode `app_proto`: the message as JSON, where zeros and what is absent are left out.
 pub fn app_message(arguments: &Arguments) -> Result<Value, String> {
     let made = scaling_object(arguments).map_err(raised)?;
-    if made.replicas.iter().chain([&made.metric]).any(Value::is_f64) {
+    let metric = made.scaling.metric.map(|_| &made.metric);
+    let is_odd = |part: &Value| part.is_f64() || part.is_boolean();
+    if made.replicas.iter().chain(metric).any(is_odd) {
         return Err("TypeError: a message takes whole numbers only".into());
     }
     let message = made.scaling.message();
