@@ -48,6 +48,10 @@
 //!
 //! The crate needs `crate-type = ["cdylib"]` and is built for `wasm32-wasip2`.
 //!
+//! A rule that is one function of numbers is shorter as a [`SimplePolicy`]. [`blocks`] has the
+//! windows, pauses and averages that most policies need, and [`harness`] plays a host around a
+//! policy in tests.
+//!
 //! # Handlers
 //!
 //! Handlers speak the standard interfaces, so they need nothing from here: take the crate `wasip2`
