@@ -9,3 +9,9 @@ mod cooldown;
 mod ewma;
 mod series;
 mod sliding_max;
+
+pub use agreement::Agreement;
+pub use buckets::Buckets;
+pub use cooldown::{Cooldown, Direction};
+pub use series::{Step, StepSeries, step_mean};
+pub use sliding_max::SlidingMax;

@@ -48,6 +48,10 @@
 //!
 //! The crate needs `crate-type = ["cdylib"]` and is built for `wasm32-wasip2`.
 //!
+//! A rule that is one function of numbers is shorter as a [`SimplePolicy`]. [`blocks`] has the
+//! windows, pauses and averages that most policies need, and [`harness`] plays a host around a
+//! policy in tests.
+//!
 //! # Handlers
 //!
 //! Handlers speak the standard interfaces, so they need nothing from here: take the crate `wasip2`
@@ -60,8 +64,11 @@ pub mod blocks;
 mod config;
 mod decision;
 pub mod handler;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod harness;
 mod observation;
 mod policy;
+mod simple;
 
 pub use config::parse_config;
 pub use decision::{Decision, REASON_BYTES_MAX, Wish};
@@ -70,6 +77,7 @@ pub use observation::{
 };
 pub use policy::{Conformance, Policy};
 pub use serde;
+pub use simple::{Metrics, SimplePolicy};
 #[cfg(feature = "handler")]
 pub use wasip2;
 

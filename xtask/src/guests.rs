@@ -1,8 +1,8 @@
 //! Builds the guests into `target/components/<name>.wasm`.
 //!
 //! Guests in Rust are the workspace's `cdylib` packages. A guest in another language is a folder in
-//! `plugins/` with a `build.sh`, which is called with the file to make. Nothing is built again that
-//! has not changed.
+//! `plugins/` or `policies/examples/` with a `build.sh`, which is called with the file to make.
+//! Nothing is built again that has not changed.
 
 use std::{
     fs,
@@ -25,6 +25,12 @@ const TOOLS: [(&str, &[&str], &str); 2] = [
     // Some distributions split Python so that it runs but makes no virtual environments.
     ("python3", &["-c", "import ensurepip, venv"], "python3-venv"),
 ];
+
+/// Where guests in other languages are.
+const SCRIPT_FOLDERS: [&str; 2] = ["plugins", "policies/examples"];
+
+/// Interfaces that such guests read besides their own files.
+const SHARED_FOLDERS: [&str; 2] = ["plugins/wit", "guest-sdk/wit"];
 
 /// Which guests to build. Those in Rust are always built together: in another selection they could
 /// share other features of a dependency and become other components.
@@ -85,14 +91,16 @@ fn name(workspace: &Workspace, guest: &Member) -> String {
 
 /// Guests in other languages: name and `build.sh`, by name.
 fn scripts(workspace: &Workspace) -> Result<Vec<(String, PathBuf)>> {
-    let plugins = workspace.root.join("plugins");
-    let entries = fs::read_dir(&plugins).with_context(|| format!("read {}", plugins.display()))?;
-    let mut scripts: Vec<_> = entries
-        .flatten()
-        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
-        .map(|(name, folder)| (name, folder.join("build.sh")))
-        .filter(|(_, script)| script.is_file())
-        .collect();
+    let mut scripts = Vec::new();
+    for folder in SCRIPT_FOLDERS.map(|folder| workspace.root.join(folder)) {
+        let entries =
+            fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))?;
+        let found = entries
+            .flatten()
+            .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
+            .map(|(name, folder)| (name, folder.join("build.sh")));
+        scripts.extend(found.filter(|(_, script)| script.is_file()));
+    }
     scripts.sort();
     Ok(scripts)
 }
@@ -101,8 +109,8 @@ fn build_script(workspace: &Workspace, name: &str, script: &Path) -> Result<()> 
     let to = path(workspace, name);
     let folder = script.parent().expect("a script lies in a folder");
     let made = fs::metadata(&to).and_then(|file| file.modified()).ok();
-    let shared = workspace.root.join("plugins/wit"); // Read by the scripts too.
-    let source = newest(folder).max(newest(&shared));
+    let shared = SHARED_FOLDERS.map(|shared| newest(&workspace.root.join(shared)));
+    let source = shared.into_iter().max().flatten().max(newest(folder));
     if source < made {
         println!("    unchanged");
         return Ok(());

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to a person is the job")]
 
 mod check;
+mod compare;
 mod demo;
 mod guests;
 mod http;
@@ -28,6 +29,8 @@ usage: cargo xtask <task>
   lint                     formatting and clippy
   bench [ARG]...           build and run the benchmarks; `bench --help` lists them
   vectors SYSTEM FILE      replay recorded decisions of SYSTEM (for example lightning)
+  compare SYSTEM ...       random requests to SYSTEM itself and to our copy of it
+                           (`compare` alone says more)
   deny                     check licenses and advisories of dependencies with cargo-deny
 ";
 
@@ -55,6 +58,7 @@ fn run(args: Vec<String>) -> Result<()> {
         "guests" if rest == ["--all"] => guests::build(&workspace, Wanted::AllLanguages),
         "bench" => check::bench(&workspace, rest),
         "vectors" => check::vectors(&workspace, rest),
+        "compare" => compare::run(&workspace, rest),
         "deny" if rest.is_empty() => check::deny(&workspace),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

@@ -66,12 +66,26 @@ impl Config {
         }
         match &self.cold_start_proxy {
             None | Some(Value::String(_)) => Ok(()),
+            Some(proxy) if is_empty(proxy) => Ok(()),
             Some(_) => Err("cold_start_proxy must be of type ColdStartProxy or str".into()),
         }
     }
 
     /// The endpoint as the original serves it: with a slash in front.
     pub fn endpoint_path(&self) -> String {
-        format!("/{}", self.endpoint.trim_start_matches('/'))
+        let slash = if self.endpoint.starts_with('/') { "" } else { "/" };
+        format!("{slash}{}", self.endpoint)
+    }
+}
+
+/// Whether the original's Python takes the value for no proxy at all.
+fn is_empty(proxy: &Value) -> bool {
+    match proxy {
+        Value::Null => true,
+        Value::Bool(yes) => !yes,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
     }
 }

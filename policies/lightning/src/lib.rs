@@ -15,13 +15,15 @@
 //! | a user's own `scale()` | the series named by `target_series` |
 //!
 //! Not here: batching, the endpoint and the proxy belong to the host. Their keys are checked like
-//! in the original and then ignored.
+//! in the original and then ignored. Models of them answer the original's vectors, nothing else.
 
 mod config;
+mod conformance;
 mod rule;
 
 use std::borrow::Cow;
 
+use samovar_sdk::blocks::{Cooldown, Direction};
 use samovar_sdk::{Decision, Limits, Observation, Policy, export_policy};
 
 pub use config::Config;
@@ -30,13 +32,13 @@ pub use rule::scale;
 /// The state for one deployment.
 pub struct Lightning {
     config: Config,
-    /// When replicas were last added or removed. None before the first observation.
-    changed_ms: Option<u64>,
+    /// Since replicas were last added or removed. None before the first observation.
+    cooldown: Option<Cooldown>,
     /// Whether any change has been let through.
     has_changed: bool,
 }
 
-export_policy!(Lightning);
+export_policy!(Lightning, conformance);
 
 impl Policy for Lightning {
     const NAME: &'static str = "lightning";
@@ -46,7 +48,7 @@ impl Policy for Lightning {
 
     fn new(config: Config) -> Result<Self, String> {
         config.validate()?;
-        Ok(Self { config, changed_ms: None, has_changed: false })
+        Ok(Self { config, cooldown: None, has_changed: false })
     }
 
     fn scale(&mut self, seen: &Observation) -> Decision {
@@ -60,19 +62,21 @@ impl Policy for Lightning {
         if wanted == replicas {
             return Decision::hold().because(format!("{why}: {replicas} will do{bound}"));
         }
-        let interval = match wanted > replicas {
-            true => self.config.scale_out_interval,
-            false => self.config.scale_in_interval,
-        };
-        let since = self.seconds_since_change(seen);
-        // Strictly more: after exactly the interval the original still waits.
-        if since <= interval && !self.may_start_at_once() {
+        let direction = if wanted > replicas { Direction::Out } else { Direction::In };
+        let may_start = self.config.start_at_once && !self.has_changed;
+        let Config { scale_out_interval, scale_in_interval, .. } = self.config;
+        let cooldown = self.cooldown.get_or_insert_with(|| {
+            Cooldown::new(scale_out_interval, scale_in_interval, seen.created_ms)
+        });
+        if !cooldown.is_over(direction, seen.now_ms) && !may_start {
+            let since = (cooldown.since_s(seen.now_ms) * 1000.0).round() / 1000.0;
+            let interval = cooldown.interval_s(direction);
             let text = format!(
                 "{why}: wants {wanted}{bound}; {since} s since the last change, needs more than {interval} s"
             );
             return Decision::hold().because(text);
         }
-        self.changed_ms = Some(seen.now_ms);
+        cooldown.restart(seen.now_ms);
         self.has_changed = true;
         Decision::replicas(wanted).because(format!("{why}: {replicas} to {wanted}{bound}"))
     }
@@ -101,14 +105,5 @@ impl Lightning {
         let max = bound(self.config.max_replicas, limits.max);
         let min = bound(self.config.min_replicas, limits.min);
         wish.min(max).max(min)
-    }
-
-    fn seconds_since_change(&mut self, seen: &Observation) -> f64 {
-        let changed_ms = *self.changed_ms.get_or_insert(seen.created_ms);
-        seen.now_ms.saturating_sub(changed_ms) as f64 / 1000.0
-    }
-
-    fn may_start_at_once(&self) -> bool {
-        self.config.start_at_once && !self.has_changed
     }
 }

@@ -1,6 +1,16 @@
 //! Where requests come from.
+//!
+//! [`Workload`] describes and generates them; [`crate::trace`] replays recorded ones.
+
+mod diurnal;
+mod generator;
+mod profile;
+mod workload;
 
 use samovar_core::time::Timestamp;
+
+pub use generator::Generator;
+pub use workload::Workload;
 
 /// Requests that arrive whatever becomes of the ones before ("open loop").
 pub trait Arrivals {
@@ -16,4 +26,9 @@ pub struct Arrival {
     /// How long a replica works on it, in nanoseconds, if the trace says; else it is drawn from the
     /// deployment's distribution.
     pub service_nanos: Option<u64>,
+}
+
+/// The point `seconds` after the start; the largest point if it does not fit.
+fn timestamp(seconds: f64) -> Timestamp {
+    Timestamp::from_nanos((seconds * 1e9 + 0.5) as u64)
 }

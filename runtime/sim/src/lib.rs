@@ -6,7 +6,12 @@
 //! gives one outcome, bit for bit.
 
 pub mod arrivals;
+pub mod distribution;
 pub mod outcome;
+pub mod rng;
 pub mod scaler;
+pub mod spec;
+mod text;
+pub mod trace;
 
 pub use scaler::Scaler;

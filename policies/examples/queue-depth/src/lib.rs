@@ -17,7 +17,10 @@ impl Policy for QueueDepth {
     type Config = Config;
 
     fn new(config: Config) -> Result<Self, String> {
-        Ok(Self(config))
+        if config.waiting_per_replica > 0.0 {
+            return Ok(Self(config));
+        }
+        Err("`waiting_per_replica` must be above 0".into())
     }
 
     fn scale(&mut self, seen: &Observation) -> Decision {
@@ -26,3 +29,6 @@ impl Policy for QueueDepth {
         Decision::replicas(busy + waiting).because(format!("{} wait", seen.queued))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! Annotations of a revision: which of them are refused.
+//!
+//! Texts that Go and the model of it read differently are left out: digits with underscores or
+//! spaces, `nan`, durations without a leading digit, scales beyond 32 bits where the model has no
+//! upper bound.
+
+use serde_json::{Value, json};
+
+use crate::compare::dice::Dice;
+
+const PREFIX: &str = "autoscaling.knative.dev/";
+
+const SCALES: [&str; 15] = [
+    "",
+    "0",
+    "1",
+    "2",
+    "3",
+    "5",
+    "10",
+    "11",
+    "-1",
+    "+4",
+    "007",
+    "1.5",
+    "never",
+    "2147483647",
+    "2147483648",
+];
+const NUMBERS: [&str; 18] = [
+    "", "0", "0.009", "0.01", "1", "0.99", "70", "99.9", "100", "100.1", "109", "110", "1000",
+    "1000.5", "-1", "-11", "1e2", "fifty",
+];
+const DURATIONS: [&str; 24] = [
+    "", "0", "0s", "1s", "5s", "5999ms", "6s", "6000ms", "42.5s", "30s", "60s", "1m", "1m30s",
+    "1m9s82ms", "59m60s", "1h", "60m", "3600s", "3601s", "1h1ns", "365h", "-5s", "+30s", "soon",
+];
+const WORDS: [(&str, &[&str]); 3] = [
+    (
+        "class",
+        &[
+            "kpa.autoscaling.knative.dev",
+            "kpa.autoscaling.knative.dev",
+            "hpa.autoscaling.knative.dev",
+            "unsupported.knative.dev",
+            "some.other.domain",
+            "",
+        ],
+    ),
+    ("metric", &["concurrency", "rps", "cpu", "memory", "", "RPS"]),
+    (
+        "metric-aggregation-algorithm",
+        &["linear", "weighted-exponential", "weightedExponential", "random-selection", ""],
+    ),
+];
+
+pub fn annotations(dice: &mut Dice) -> Value {
+    let mut annotations = json!({});
+    // Few at a time, or nearly everything is refused for several reasons.
+    let percent = dice.pick(&[6, 12, 25, 60]);
+    let mut set = |dice: &mut Dice, key: &str, texts: &[&str]| {
+        let text = dice.pick(texts);
+        dice.maybe(&mut annotations, percent, &format!("{PREFIX}{key}"), text);
+    };
+    for key in ["min-scale", "max-scale", "activation-scale"] {
+        set(dice, key, &SCALES);
+    }
+    set(dice, "initial-scale", &SCALES[..13]);
+    for key in [
+        "panic-window-percentage",
+        "panic-threshold-percentage",
+        "target",
+        "target-utilization-percentage",
+        "target-burst-capacity",
+    ] {
+        set(dice, key, &NUMBERS);
+    }
+    for key in ["window", "scale-to-zero-pod-retention-period", "scale-down-delay"] {
+        set(dice, key, &DURATIONS);
+    }
+    for (key, texts) in WORDS {
+        set(dice, key, texts);
+    }
+    set(dice, "unknown", &["anything"]);
+    let mut request = json!({ "annotations": annotations });
+    let config = config(dice);
+    dice.maybe(&mut request, 40, "config", config);
+    request
+}
+
+/// The cluster's own settings.
+fn config(dice: &mut Dice) -> Value {
+    let mut config = json!({});
+    let allow = dice.chance(60);
+    dice.maybe(&mut config, 50, "allow_zero_initial_scale", allow);
+    let limit = dice.pick(&[0, 1, 5, 10]);
+    dice.maybe(&mut config, 50, "max_scale_limit", limit);
+    let scale = dice.pick(&[0, 1, 5]);
+    dice.maybe(&mut config, 30, "max_scale", scale);
+    let class = dice.pick(&WORDS[0].1[1..3]);
+    dice.maybe(&mut config, 30, "class", class);
+    config
+}
