@@ -13,5 +13,6 @@ mod sliding_max;
 pub use agreement::Agreement;
 pub use buckets::Buckets;
 pub use cooldown::{Cooldown, Direction};
+pub use ewma::Ewma;
 pub use series::{Step, StepSeries, step_mean};
 pub use sliding_max::SlidingMax;

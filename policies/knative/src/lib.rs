@@ -11,8 +11,10 @@
 //! | `revision` | `kpa/{scaler,kpa}.go` | bounds, initial scale, the way to zero |
 //! | `kpa` | `scaling/multiscaler.go` | all of it on the host's observations |
 
+pub mod annotations;
 mod autoscaler;
 mod cluster;
+pub mod conformance;
 pub mod duration;
 mod kpa;
 mod revision;
@@ -25,6 +27,7 @@ pub use autoscaler::{Autoscaler, Scale, Spec, TICK_MS};
 pub use cluster::{Cluster, HPA, KPA};
 pub use kpa::Kpa;
 pub use revision::{Activity, Proxy, Revision, Rules, UNKNOWN, Verdict};
+pub use samples::sample_size;
 pub use settings::{Algorithm, Fault, Metric, Settings, Target};
 
 /// Least target of a metric per pod.

@@ -26,6 +26,28 @@ pub const SDK: Files = &[
     ("samovar-sdk/Cargo.toml", include_str!("../../../templates/policy/sdk.toml.template")),
     ("samovar-sdk/wit/policy.wit", include_str!("../../../../../guest-sdk/wit/policy.wit")),
     ("samovar-sdk/src/adapter.rs", include_str!("../../../../../guest-sdk/src/adapter.rs")),
+    ("samovar-sdk/src/blocks.rs", include_str!("../../../../../guest-sdk/src/blocks.rs")),
+    (
+        "samovar-sdk/src/blocks/agreement.rs",
+        include_str!("../../../../../guest-sdk/src/blocks/agreement.rs"),
+    ),
+    (
+        "samovar-sdk/src/blocks/buckets.rs",
+        include_str!("../../../../../guest-sdk/src/blocks/buckets.rs"),
+    ),
+    (
+        "samovar-sdk/src/blocks/cooldown.rs",
+        include_str!("../../../../../guest-sdk/src/blocks/cooldown.rs"),
+    ),
+    ("samovar-sdk/src/blocks/ewma.rs", include_str!("../../../../../guest-sdk/src/blocks/ewma.rs")),
+    (
+        "samovar-sdk/src/blocks/series.rs",
+        include_str!("../../../../../guest-sdk/src/blocks/series.rs"),
+    ),
+    (
+        "samovar-sdk/src/blocks/sliding_max.rs",
+        include_str!("../../../../../guest-sdk/src/blocks/sliding_max.rs"),
+    ),
     ("samovar-sdk/src/config.rs", include_str!("../../../../../guest-sdk/src/config.rs")),
     ("samovar-sdk/src/decision.rs", include_str!("../../../../../guest-sdk/src/decision.rs")),
     ("samovar-sdk/src/handler.rs", include_str!("../../../../../guest-sdk/src/handler.rs")),
@@ -33,9 +55,29 @@ pub const SDK: Files = &[
         "samovar-sdk/src/handler/exchange.rs",
         include_str!("../../../../../guest-sdk/src/handler/exchange.rs"),
     ),
+    ("samovar-sdk/src/harness.rs", include_str!("../../../../../guest-sdk/src/harness.rs")),
+    ("samovar-sdk/src/harness/csv.rs", include_str!("../../../../../guest-sdk/src/harness/csv.rs")),
+    (
+        "samovar-sdk/src/harness/host.rs",
+        include_str!("../../../../../guest-sdk/src/harness/host.rs"),
+    ),
+    (
+        "samovar-sdk/src/harness/meter.rs",
+        include_str!("../../../../../guest-sdk/src/harness/meter.rs"),
+    ),
+    (
+        "samovar-sdk/src/harness/pool.rs",
+        include_str!("../../../../../guest-sdk/src/harness/pool.rs"),
+    ),
+    ("samovar-sdk/src/harness/run.rs", include_str!("../../../../../guest-sdk/src/harness/run.rs")),
+    (
+        "samovar-sdk/src/harness/trace.rs",
+        include_str!("../../../../../guest-sdk/src/harness/trace.rs"),
+    ),
     ("samovar-sdk/src/lib.rs", include_str!("../../../../../guest-sdk/src/lib.rs")),
     ("samovar-sdk/src/observation.rs", include_str!("../../../../../guest-sdk/src/observation.rs")),
     ("samovar-sdk/src/policy.rs", include_str!("../../../../../guest-sdk/src/policy.rs")),
+    ("samovar-sdk/src/simple.rs", include_str!("../../../../../guest-sdk/src/simple.rs")),
 ];
 
 #[cfg(test)]
