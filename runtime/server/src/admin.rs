@@ -6,6 +6,7 @@
 mod metrics;
 mod openapi;
 mod policies;
+mod requests;
 
 use crate::api::{self, ApiError, ErrorBody, ErrorCode};
 use crate::clock;
@@ -58,6 +59,7 @@ pub fn router(admin: Admin) -> Router {
         .merge(policies::of_deployments())
         .route("/deployments/{name}/decisions", get(decisions))
         .route("/deployments/{name}/logs", get(logs))
+        .route("/deployments/{name}/requests", get(requests::requests))
         .merge(policies::by_name())
         .layer(DefaultBodyLimit::disable())
         .route_layer(middleware::from_fn_with_state(admin.clone(), authorize));

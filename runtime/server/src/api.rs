@@ -216,6 +216,22 @@ pub struct LogLine {
     pub line: String,
 }
 
+/// One line of `GET /v1/deployments/{name}/requests`, which answers with one JSON object per line
+/// while requests come. Times are microseconds on the server's own clock, the same for all
+/// deployments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum RequestEvent {
+    /// The first line: requests are told from now on.
+    Start { at_us: u64 },
+    /// A request arrived.
+    Arrived { id: u64, at_us: u64 },
+    /// A request has ended. `service_us` is how long a replica worked on it; null if it got none.
+    Ended { id: u64, service_us: Option<u64> },
+    /// The reader was too slow: this many events are missing here.
+    Lost { events: u64 },
+}
+
 /// Where a log line comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]

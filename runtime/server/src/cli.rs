@@ -19,8 +19,10 @@ mod logs;
 mod policy;
 mod policy_bench;
 mod policy_vectors;
+mod record;
 mod scaffold;
 mod settings;
+mod simulate;
 mod status;
 mod table;
 #[cfg(test)]
@@ -75,6 +77,8 @@ enum Command {
     Decisions(decisions::Decisions),
     Invoke(invoke::Invoke),
     Logs(logs::Logs),
+    Record(record::Record),
+    Simulate(Box<simulate::Simulate>),
     Apply(apply::Apply),
     New(scaffold::New),
     Build(build::Build),
@@ -115,6 +119,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Decisions(decisions) => wait_for(decisions.run()),
         Command::Invoke(invoke) => wait_for(invoke.run()),
         Command::Logs(logs) => wait_for(logs.run()),
+        Command::Record(record) => wait_for(record.run()),
+        Command::Simulate(simulate) => simulate.run(),
         Command::Apply(apply) => wait_for(apply.run()),
         Command::New(new) => new.run(),
         Command::Build(build) => build.run(),

@@ -248,7 +248,16 @@ impl Client {
         limit: u32,
     ) -> Result<LogLines, ClientError> {
         let path = format!("/v1/deployments/{name}/logs?follow={follow}&limit={limit}");
-        let request = self.request(Method::GET, &path, body::empty());
+        self.lines(&path).await
+    }
+
+    /// `GET /v1/deployments/{name}/requests`: a line for each request that comes or ends.
+    pub async fn requests(&self, name: &DeploymentName) -> Result<LogLines, ClientError> {
+        self.lines(&format!("/v1/deployments/{name}/requests")).await
+    }
+
+    async fn lines(&self, path: &str) -> Result<LogLines, ClientError> {
+        let request = self.request(Method::GET, path, body::empty());
         let response = self.send(request).await?;
         match response.status().is_success() {
             true => Ok(LogLines::new(self.base.clone(), response.into_body())),

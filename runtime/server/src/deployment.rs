@@ -1,6 +1,7 @@
 //! Deployments, their revisions, and how requests find them.
 
 mod history;
+mod recorder;
 mod shadow;
 
 use crate::api;
@@ -28,6 +29,7 @@ use tokio::sync::Notify;
 const DECISIONS_MAX: usize = 1000;
 
 pub use history::History;
+pub use recorder::{Event, Recorder, Recording};
 pub use shadow::Shadow;
 
 /// What the data plane checks for each request of a revision.
@@ -185,6 +187,8 @@ pub struct Deployment {
     pub policy_counts: PolicyCounts,
     /// Rung when the control loop should look at the pools before its next tick.
     pub attention: Arc<Notify>,
+    /// Tells who listens about its requests.
+    pub recorder: Recorder,
     /// When it was first deployed, in Unix milliseconds.
     pub created_at_ms: u64,
     live: ArcSwap<Revision>,
@@ -215,6 +219,7 @@ impl Deployment {
             history: Mutex::new(history),
             policy_counts: PolicyCounts::default(),
             attention: parts.attention,
+            recorder: Recorder::default(),
             created_at_ms,
             live: ArcSwap::new(revision),
             retired: Mutex::default(),

@@ -122,12 +122,16 @@ impl Ingress {
         let deployment = Arc::clone(deployment);
         drop(routes);
         let arrived = clock::now();
+        let mut recording = deployment.recorder.arrived(arrived);
         let (revision, granted) = admit(&deployment, &request, arrived).await?;
+        if let Some(recording) = &mut recording {
+            recording.granted();
+        }
         let limits = &revision.request_limits;
         let (request, overflow) = prepare(request, prefix, limits.body_bytes);
         let is_head = request.method() == http::Method::HEAD;
         let context = call::Context { revision: &revision, arrived, is_head, overflow };
-        call::run(context, granted, request).await
+        call::run(context, granted, recording, request).await
     }
 }
 

@@ -37,6 +37,7 @@ pub async fn document() -> Json<utoipa::openapi::OpenApi> {
         delete_shadow,
         decisions,
         logs,
+        requests,
         list_policies,
         put_policy,
         get_policy,
@@ -225,6 +226,16 @@ describe!(
     [],
     200,
     api::LogLine,
+    "name"
+);
+describe!(
+    requests,
+    get,
+    "/v1/deployments/{name}/requests",
+    "Requests as they come and end, as one JSON object each, until the caller leaves.",
+    [],
+    200,
+    api::RequestEvent,
     "name"
 );
 describe!(list_policies, get, "/v1/policies", "All policies.", [], 200, api::PolicyList);

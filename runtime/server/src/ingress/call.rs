@@ -3,7 +3,7 @@
 use super::answer::{Failure, FailureCode};
 use super::body::{BodyEnd, Overflow, ResponseBody, Source, StreamLimits};
 use super::header_bytes;
-use crate::deployment::Revision;
+use crate::deployment::{Recording, Revision};
 use crate::warm_pool::{Granted, WarmPool, Work};
 use crate::wasm::replica::{
     AsyncInstance, Ended, GuestResponse, Reply, SyncCall, SyncInstance, Vitals,
@@ -38,6 +38,7 @@ pub struct Context<'a> {
 pub async fn run(
     context: Context<'_>,
     granted: Granted,
+    recording: Option<Recording>,
     request: Request<WasiBody>,
 ) -> Result<Response<ResponseBody>, Failure> {
     let Granted { lease, work, cut } = granted;
@@ -47,6 +48,7 @@ pub async fn run(
         arrived: context.arrived,
         cut,
         is_open: true,
+        _recording: recording,
     };
     match work {
         Work::Sync(instance) => run_sync(context, place, instance, request).await,
@@ -61,6 +63,8 @@ struct Place {
     arrived: Timestamp,
     cut: Arc<CancellationToken>,
     is_open: bool,
+    /// Tells that the request has ended, when the place is given back.
+    _recording: Option<Recording>,
 }
 
 impl Place {

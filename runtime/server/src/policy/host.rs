@@ -240,6 +240,11 @@ impl Local {
         self.worker.scale(id, seen)
     }
 
+    /// Forgets a scaler.
+    pub fn forget(&mut self, id: ScalerId) {
+        self.worker.forget(id);
+    }
+
     /// Bytes of linear memory it holds, for all its scalers.
     pub fn memory_bytes(&self) -> usize {
         self.worker.memory_bytes()

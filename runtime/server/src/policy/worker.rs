@@ -222,7 +222,8 @@ impl Worker {
         Ok(convert::answer(decision))
     }
 
-    fn forget(&mut self, id: ScalerId) {
+    /// Drops a scaler.
+    pub fn forget(&mut self, id: ScalerId) {
         let scaler = self.scalers.remove(&id);
         if let (Some(resource), Some(instance)) =
             (scaler.and_then(|scaler| scaler.resource), &mut self.instance)

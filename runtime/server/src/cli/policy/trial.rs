@@ -1,14 +1,17 @@
 //! `samovar policy test`: what a policy would have decided in the last minutes.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
+use samovar_sim::report::{self, Decided};
 
 use super::super::artifact;
 use super::super::connection::Connection;
 use super::super::human;
 use super::super::settings::{self, Setting};
+use super::super::simulate;
 use super::super::table::Table;
 use crate::api;
 use crate::client::Client;
@@ -51,12 +54,18 @@ pub struct Test {
 impl Test {
     /// Prints where the two differ.
     pub async fn run(self) -> anyhow::Result<()> {
+        if let Some(file) = &self.plot {
+            simulate::kind(file)?;
+        }
         let client = self.connection.client()?;
         let wanted = candidate(&client, &self.policy, settings::config(self.set)).await?;
         let spinner = artifact::spinner(&format!("testing {}", self.policy));
         let reply = client.test_policy(&self.deployment, &wanted).await;
         spinner.finish_and_clear();
         let reply = reply?;
+        if let Some(file) = &self.plot {
+            plot(file, &self.deployment, &reply.value)?;
+        }
         let (name, limit) = (&self.deployment, self.limit);
         self.connection.print(&reply.json, |out| write_test(out, name, &reply.value, limit))?;
         Ok(())
@@ -76,6 +85,27 @@ async fn candidate(
     artifact::check(&file)?;
     let uploaded = client.upload_component(&file, |_| {}).await?;
     Ok(api::TestPolicy { policy: None, component: Some(uploaded.value.digest), config })
+}
+
+/// Draws the load and both targets.
+fn plot(file: &Path, deployment: &DeploymentName, test: &api::PolicyTest) -> anyhow::Result<()> {
+    let start = test.ticks.first().map_or(0, |tick| tick.at_ms);
+    let side = |answer: fn(&api::TestedTick) -> &api::TestedAnswer| -> Vec<Decided> {
+        let decided = |tick: &api::TestedTick| Decided {
+            at: Duration::from_millis(tick.at_ms.saturating_sub(start)),
+            load: u32::try_from(tick.queued + tick.ongoing).unwrap_or(u32::MAX),
+            wish: match answer(tick).wish {
+                api::Wish::Hold => None,
+                api::Wish::Replicas(wanted) => Some(wanted),
+            },
+            target: answer(tick).target,
+        };
+        test.ticks.iter().map(decided).collect()
+    };
+    let title = format!("{deployment}: {} and {}", test.live.name, test.candidate);
+    let live = side(|tick| &tick.live);
+    let svg = report::decisions_svg(&title, &live, &side(|tick| &tick.candidate))?;
+    simulate::draw(file, &svg, report::WIDTH)
 }
 
 fn write_test(
