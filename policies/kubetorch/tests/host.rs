@@ -102,6 +102,17 @@ fn last_replica_stays_for_the_retention_period() {
 }
 
 #[test]
+fn by_default_the_last_replica_stays_for_twelve_minutes() {
+    let mut pool = Pool::new("{}", 1);
+    pool.tick(0, 5.0);
+    pool.run(200, 5.0);
+    let idle = pool.run(900, 0.0);
+    let zero = idle.iter().position(|&replicas| replicas == 0).unwrap();
+    // The window, the delay and the retention period.
+    assert!((714..=724).contains(&zero), "{zero}");
+}
+
+#[test]
 fn only_three_options_count_as_deployed_since_0_4() {
     let config = r#"{"target": 10, "metric": "rps", "target_utilization": 100, "concurrency": 1}"#;
     let intended = parse_config::<Config>(config).unwrap();
