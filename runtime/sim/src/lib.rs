@@ -20,6 +20,7 @@ mod machine;
 pub mod outcome;
 mod quantiles;
 mod replicas;
+pub mod report;
 mod requests;
 pub mod rng;
 pub mod scaler;
