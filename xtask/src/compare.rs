@@ -209,7 +209,7 @@ fn agree(original: &Answer, ours: &Answer) -> bool {
     }
 }
 
-/// Whether our answer says what the original's does. It may say more in an object; of a refusal only
+/// Whether our answer says what the original does. In an object it may say more; of a refusal only
 /// the kind counts, the words are our own.
 fn is_same(original: &Value, ours: &Value) -> bool {
     match (original, ours) {

@@ -28,7 +28,7 @@ impl Conformance for Flyte {
             "reuse_policy" => options::reuse_policy(&args(question)?),
             "scaling" => options::scaling(&args(question)?),
             "override" => client::override_task(&args(question)?)?,
-            "task" => client::task(&args(question)?)?,
+            "task" => client::task(&args(question)?),
             "env_hash" => wire::same_environment(&args(question)?)?,
             "reuse_spec" => wire::reuse_spec(&args(question)?)?,
             "app_proto" => wire::app_message(&args(question)?)?,

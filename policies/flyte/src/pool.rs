@@ -2,7 +2,7 @@
 //!
 //! After `fasttask/plugin` of flyteorg/flyte at 691309b9: `needsScaleUp`, `scaleUp` and `scaleDown`
 //! in `builder.go`, `getMinReplicaCount` in `utils.go`. Only the rules; when they are asked is
-//! decided in [`crate::live`].
+//! decided in the private module `live`.
 
 use serde::Deserialize;
 

@@ -192,7 +192,8 @@ impl Cluster {
         let burst = self.target_burst_capacity;
         if !(burst >= 0.0 || burst == -1.0) {
             return Err(format!(
-                "target-burst-capacity must be either non-negative or -1 (for unlimited), was: {burst}"
+                "target-burst-capacity must be either non-negative or -1 (for unlimited), \
+                 was: {burst}"
             ));
         }
         let fraction = self.container_concurrency_target_fraction;

@@ -150,21 +150,26 @@ impl Live {
         // The host's own queue is always in the path of requests.
         let proxy = Proxy { for_ms: proxied_ms, answers: true };
         let verdict = self.revision.scale(self.scale.desired, rules, proxy, now_ms);
-        let reason = self.reason(settings, rules, verdict, has_data, now_ms);
+        let is_starting = self.is_new
+            && !self.revision.initialized
+            && self.revision.activity == Activity::Activating;
+        let answer = match verdict.replicas {
+            // The original makes a new deployment with this many pods before it asks anybody.
+            UNKNOWN if is_starting && rules.initial > 0 => {
+                Verdict { replicas: rules.initial.max(rules.min), ordered: true }
+            }
+            _ => verdict,
+        };
+        let reason = self.reason(settings, rules, answer, has_data, now_ms);
         let is_served = verdict.replicas > 0 && self.scale.excess_burst >= 0;
         self.proxied_since_ms = match is_served {
             true => None,
             false => self.proxied_since_ms.or(Some(now_ms)),
         };
-        let starts = self.is_new && !self.revision.initialized && verdict.replicas == UNKNOWN;
         self.revision.note(verdict.replicas, seen.ready, rules, now_ms);
-        let initial = rules.initial.max(rules.min);
-        if verdict.ordered {
-            Decision::replicas(verdict.replicas as f64).because(reason)
-        } else if starts && self.revision.activity == Activity::Activating && initial > 0 {
-            Decision::replicas(initial as f64).because(format!("initial scale {initial}"))
-        } else {
-            Decision::hold().because(reason)
+        match answer.ordered {
+            true => Decision::replicas(answer.replicas as f64).because(reason),
+            false => Decision::hold().because(reason),
         }
     }
 
@@ -177,8 +182,12 @@ impl Live {
         now_ms: u64,
     ) -> String {
         let Scale { desired, excess_burst, panicking } = self.scale;
+        let replicas = verdict.replicas;
         if desired == UNKNOWN {
-            return "no data yet".into();
+            return match verdict.ordered {
+                true => format!("no data yet, starts with {replicas}"),
+                false => "no data yet".into(),
+            };
         }
         let (stable, panic) = self.averages;
         let (metric, target) = (settings.metric.name(), settings.target().target);
@@ -191,11 +200,11 @@ impl Live {
         if panicking {
             text.push_str(" in panic");
         }
-        let replicas = verdict.replicas;
-        if replicas != desired && replicas > 0 {
+        let waits_for_zero = desired == 0 && rules.min == 0 && replicas < 2;
+        if replicas != desired && !waits_for_zero {
             _ = write!(text, ", limited to {replicas}");
         }
-        if desired <= 0 && replicas < 2 {
+        if waits_for_zero {
             let (state, needs_ms) = match self.revision.activity {
                 Activity::Activating => {
                     ("activating", rules.progress_deadline_ms + ACTIVATION_SLACK_MS)

@@ -5,9 +5,9 @@
 //!
 //! | module | original | what |
 //! | --- | --- | --- |
-//! | `settings`, `cluster` | annotations, config map | parameters, their ranges, the target per pod |
+//! | `settings`, `cluster` | annotations, config map | parameters, ranges, target per pod |
 //! | `samples` | `metrics/collector.go` | one sample per second into two windows |
-//! | `autoscaler` | `scaling/autoscaler.go` | stable value, panic, rate limits, scale-down delay |
+//! | `autoscaler` | `scaling/autoscaler.go` | stable value, panic, rates, scale-down delay |
 //! | `revision` | `kpa/{scaler,kpa}.go` | bounds, initial scale, the way to zero |
 //! | `kpa` | `scaling/multiscaler.go` | all of it on the host's observations |
 

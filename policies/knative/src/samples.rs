@@ -100,7 +100,9 @@ impl Samples {
     /// Makes sure that a request that has just come counts: the activator reports the first one
     /// at once, as one.
     pub(crate) fn first_request(&mut self) {
-        self.flush(self.second, self.second);
+        if self.pending.has_data {
+            self.flush(self.second, self.second);
+        }
         if self.panic.average(self.now_ms()) == 0.0 {
             self.record(self.second, 1.0);
         }

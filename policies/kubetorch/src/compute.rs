@@ -124,29 +124,32 @@ impl Compute {
             return Err(both());
         }
         let mut arguments = arguments;
+        let workers = arguments.remove("workers").unwrap_or(Value::Null);
         let mut take = |name| arguments.remove(name).filter(python::is_true);
-        let workers = take("workers");
-        let quorum_workers = take("quorum_workers").or_else(|| workers.clone());
+        let quorum_workers = take("quorum_workers").unwrap_or_else(|| workers.clone());
         let kind = take("distribution_type").unwrap_or_else(|| "spmd".into());
         let timeout = take("quorum_timeout").unwrap_or_else(|| self.launch_timeout_s.into());
         if arguments.get("monitor_members").is_some_and(Value::is_null) {
             arguments.remove("monitor_members");
         }
         let is_integer = |value: &Value| value.is_i64() || value.is_u64() || value.is_boolean();
-        if let Some(workers) = workers.filter(|workers| !is_integer(workers)) {
+        if python::is_true(&workers) && !is_integer(&workers) {
             let text = format!(
                 "Workers must be an integer, not {workers}. List of <integer, Compute> pairs is \
                  not yet supported"
             );
             return Err(Refusal::new("ValueError", text));
         }
-        self.replicas = quorum_workers.clone().unwrap_or_else(|| 1.into());
+        self.replicas = match python::is_true(&quorum_workers) {
+            true => quorum_workers.clone(),
+            false => 1.into(),
+        };
         if kind == "ray" {
             self.replicas = ray_replicas(&self.replicas)?;
         }
         self.distributed.insert("distribution_type".into(), kind);
         self.distributed.insert("quorum_timeout".into(), timeout);
-        self.distributed.insert("quorum_workers".into(), quorum_workers.into());
+        self.distributed.insert("quorum_workers".into(), quorum_workers);
         self.distributed.extend(arguments);
         Ok(())
     }

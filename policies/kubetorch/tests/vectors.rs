@@ -1,7 +1,8 @@
 //! The component answers like its originals.
 //!
 //! `kubetorch.json` was recorded by running `kubetorch` 0.5.1. `knative.json` was read from the
-//! unit tests of knative/serving 98e5ef90, which is written in Go.
+//! unit tests of knative/serving 98e5ef90, which is written in Go. `random.json` has questions with
+//! random combinations of options, answered by `kubetorch` 0.5.1 and by a model of Knative.
 
 use kubetorch::Kubetorch;
 use samovar_sdk::Conformance;
@@ -49,6 +50,11 @@ fn options_and_distribution_are_those_of_kubetorch() {
 #[test]
 fn decisions_are_those_of_knative() {
     check(include_str!("knative.json"), 93);
+}
+
+#[test]
+fn combinations_of_options_are_answered_alike() {
+    check(include_str!("random.json"), 108);
 }
 
 #[test]

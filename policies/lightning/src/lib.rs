@@ -72,7 +72,8 @@ impl Policy for Lightning {
             let since = (cooldown.since_s(seen.now_ms) * 1000.0).round() / 1000.0;
             let interval = cooldown.interval_s(direction);
             let text = format!(
-                "{why}: wants {wanted}{bound}; {since} s since the last change, needs more than {interval} s"
+                "{why}: wants {wanted}{bound}; {since} s since the last change, \
+                 needs more than {interval} s"
             );
             return Decision::hold().because(text);
         }

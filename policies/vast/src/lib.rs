@@ -10,7 +10,7 @@
 //! | original | here |
 //! | --- | --- |
 //! | workers, active and inactive | starting and ready replicas |
-//! | inactive (cold) workers, the reserve | further ready replicas, which are idle when not needed |
+//! | inactive (cold) workers, the reserve | further ready replicas, idle while not needed |
 //! | `new_load` per second | work offered less work cancelled, or requests times a fixed work |
 //! | `max_perf` of a worker | what the replica reports, else measured, else configured |
 //! | work waiting for a worker | queued requests |
@@ -24,6 +24,8 @@ pub mod forecast;
 pub mod perf;
 pub mod rule;
 pub mod worker;
+
+use std::fmt::Write;
 
 use samovar_sdk::{Decision, Observation, Policy, Replica, ReplicaState, export_policy};
 
@@ -76,7 +78,6 @@ impl Policy for Vast {
         let forecast = self.forecast.load();
         let demand = self.demand(seen, forecast.unwrap_or(0.0), next);
         let count = self.rule.count(demand, fleet);
-        let why = why(&count, next);
         // Workers go when they would not be needed for a somewhat larger load either, and never
         // before there is a load to judge by.
         let larger = demand.forecast * (1.0 + self.config.hysteresis);
@@ -88,11 +89,10 @@ impl Policy for Vast {
         };
         let total = count.total.max(stay.min(seen.target));
         let decision = match total == seen.target {
-            true => Decision::hold().because(format!("{why}: {total} will do")),
-            false => {
-                Decision::replicas(total).because(format!("{why}: {} to {total}", seen.target))
-            }
+            true => Decision::hold(),
+            false => Decision::replicas(total),
         };
+        let decision = decision.because(why(&count, next, seen.target, total));
         match seen.replicas().saturating_sub(total) {
             0 => decision,
             spare => decision.removing_first(worst_idle(&seen.replicas, next, spare)),
@@ -202,9 +202,18 @@ fn worst_idle(replicas: &[Replica], next: f64, count: u32) -> Vec<u64> {
     idle.into_iter().take(count as usize).map(|(_, _, id)| id).collect()
 }
 
-fn why(count: &Count, next: f64) -> String {
-    let Count { load, queue_s, active, total } = count;
-    format!(
-        "load {load:.1}, queue {queue_s:.1} s, {next:.1} per worker, {active} active, {total} in all"
-    )
+/// The numbers behind a decision.
+fn why(count: &Count, next: f64, from: u32, to: u32) -> String {
+    let mut text = String::with_capacity(96);
+    // Writing to a string cannot fail.
+    _ = write!(text, "load {:.1}, ", count.load);
+    if count.queue_s > 0.0 {
+        _ = write!(text, "queue {:.1} s, ", count.queue_s);
+    }
+    _ = write!(text, "{next:.1} per worker, {} active, {} in all: ", count.active, count.total);
+    _ = match from == to {
+        true => write!(text, "{to} will do"),
+        false => write!(text, "{from} to {to}"),
+    };
+    text
 }

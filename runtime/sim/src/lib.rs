@@ -6,12 +6,32 @@
 //! gives one outcome, bit for bit.
 
 pub mod arrivals;
+
+mod calls;
+mod check;
+mod control;
+mod deployment;
+mod digest;
 pub mod distribution;
+pub mod engine;
+mod events;
+pub mod faults;
+mod machine;
 pub mod outcome;
+mod quantiles;
+mod replicas;
+pub mod report;
+mod requests;
 pub mod rng;
 pub mod scaler;
+pub mod scalers;
+pub mod scenario;
+mod serving;
 pub mod spec;
+mod tally;
 mod text;
 pub mod trace;
 
+pub use engine::{Finished, Progress, Simulation, Violation};
 pub use scaler::Scaler;
+pub use scenario::Scenario;

@@ -9,6 +9,7 @@ use crate::worker::wait_time_s;
 
 /// One example: some controls, and some figures they are applied to.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Example {
     min_load: Option<f64>,
     target_util: Option<f64>,

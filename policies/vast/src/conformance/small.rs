@@ -164,13 +164,12 @@ pub(super) struct Handlers {
 
 impl Handlers {
     pub(super) fn answer(self) -> Value {
-        let refused = |error_type: &str, text: &str| json!({"ok": false, "error_type": error_type, "error": text});
         let mut handlers = Vec::new();
         for given in self.handlers {
             let given = given.as_object().cloned().unwrap_or_default();
             match configured(given) {
                 Ok(handler) => handlers.push(handler),
-                Err(Refused { error_type, text }) => return refused(error_type, &text),
+                Err(refused) => return refused.answer(),
             }
         }
         match handler::with_benchmark(handlers) {
@@ -183,7 +182,7 @@ impl Handlers {
                 "concurrency": benchmark.concurrency(),
                 "warmup": benchmark.has_warmup(),
             }),
-            Err(text) => refused("Exception", text),
+            Err(text) => Refused { error_type: "Exception", text: text.into() }.answer(),
         }
     }
 }
@@ -192,6 +191,12 @@ impl Handlers {
 pub(super) struct Refused {
     error_type: &'static str,
     pub(super) text: String,
+}
+
+impl Refused {
+    fn answer(&self) -> Value {
+        json!({"ok": false, "error_type": self.error_type, "error": self.text})
+    }
 }
 
 /// A handler from options that may lack what the recorded workers always have.

@@ -24,7 +24,7 @@ const PEAK_MAX: f64 = 100.0;
 /// | --- | --- |
 /// | `steady:50/s` | evenly at this rate |
 /// | `poisson:50/s` | independently of each other at this rate |
-/// | `steps:10/s@60s,100/s@30s,5/s` | one rate after the other; the last, if without a time, stays |
+/// | `steps:10/s@60s,100/s@30s,5/s` | one rate after the other; a last one without a time stays |
 /// | `ramp:0/s..200/s@10m` | evenly growing or shrinking; the last rate stays |
 /// | `bursts:base=5/s,burst=200/s,every=60s,for=5s` | a burst at the end of each period |
 /// | `diurnal:mean=50/s,peak=200/s,period=24h` | a smooth day, quietest at its start |

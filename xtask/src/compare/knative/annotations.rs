@@ -1,8 +1,9 @@
 //! Annotations of a revision: which of them are refused.
 //!
-//! Texts that Go and the model of it read differently are left out: digits with underscores or
-//! spaces, `nan`, durations without a leading digit, scales beyond 32 bits where the model has no
-//! upper bound.
+//! Left out is what the model of Knative judges otherwise than Knative itself: empty texts for
+//! numbers and the class, digits with underscores or spaces, `nan`, durations without a leading
+//! digit, an initial scale beyond 32 bits, and scales that are wrong by themselves next to one that
+//! is compared with them.
 
 use serde_json::{Value, json};
 
@@ -10,25 +11,11 @@ use crate::compare::dice::Dice;
 
 const PREFIX: &str = "autoscaling.knative.dev/";
 
-const SCALES: [&str; 15] = [
-    "",
-    "0",
-    "1",
-    "2",
-    "3",
-    "5",
-    "10",
-    "11",
-    "-1",
-    "+4",
-    "007",
-    "1.5",
-    "never",
-    "2147483647",
-    "2147483648",
-];
-const NUMBERS: [&str; 18] = [
-    "", "0", "0.009", "0.01", "1", "0.99", "70", "99.9", "100", "100.1", "109", "110", "1000",
+const SCALES: [&str; 10] = ["0", "1", "2", "3", "5", "10", "11", "+4", "007", "2147483647"];
+/// Refused for themselves.
+const NO_SCALES: [&str; 4] = ["-1", "1.5", "never", "2147483648"];
+const NUMBERS: [&str; 17] = [
+    "0", "0.009", "0.01", "1", "0.99", "70", "99.9", "100", "100.1", "109", "110", "1000",
     "1000.5", "-1", "-11", "1e2", "fifty",
 ];
 const DURATIONS: [&str; 24] = [
@@ -44,7 +31,6 @@ const WORDS: [(&str, &[&str]); 3] = [
             "hpa.autoscaling.knative.dev",
             "unsupported.knative.dev",
             "some.other.domain",
-            "",
         ],
     ),
     ("metric", &["concurrency", "rps", "cpu", "memory", "", "RPS"]),
@@ -62,10 +48,18 @@ pub fn annotations(dice: &mut Dice) -> Value {
         let text = dice.pick(texts);
         dice.maybe(&mut annotations, percent, &format!("{PREFIX}{key}"), text);
     };
-    for key in ["min-scale", "max-scale", "activation-scale"] {
-        set(dice, key, &SCALES);
+    let names = ["min-scale", "max-scale", "activation-scale"];
+    let is_limited = dice.chance(25);
+    match dice.int(0, 3) {
+        _ if is_limited => set(dice, "max-scale", &[&SCALES[..], &NO_SCALES].concat()),
+        0 => {
+            let name = dice.pick(&names);
+            set(dice, name, &NO_SCALES);
+        }
+        _ => names.into_iter().for_each(|name| set(dice, name, &SCALES)),
     }
-    set(dice, "initial-scale", &SCALES[..13]);
+    set(dice, "initial-scale", &SCALES);
+    set(dice, "initial-scale", &NO_SCALES[..3]);
     for key in [
         "panic-window-percentage",
         "panic-threshold-percentage",
@@ -83,18 +77,18 @@ pub fn annotations(dice: &mut Dice) -> Value {
     }
     set(dice, "unknown", &["anything"]);
     let mut request = json!({ "annotations": annotations });
-    let config = config(dice);
+    let config = config(dice, is_limited);
     dice.maybe(&mut request, 40, "config", config);
     request
 }
 
 /// The cluster's own settings.
-fn config(dice: &mut Dice) -> Value {
+fn config(dice: &mut Dice, is_limited: bool) -> Value {
     let mut config = json!({});
     let allow = dice.chance(60);
     dice.maybe(&mut config, 50, "allow_zero_initial_scale", allow);
-    let limit = dice.pick(&[0, 1, 5, 10]);
-    dice.maybe(&mut config, 50, "max_scale_limit", limit);
+    let limit = dice.pick(if is_limited { &[1, 5, 10][..] } else { &[0] });
+    dice.maybe(&mut config, 80, "max_scale_limit", limit);
     let scale = dice.pick(&[0, 1, 5]);
     dice.maybe(&mut config, 30, "max_scale", scale);
     let class = dice.pick(&WORDS[0].1[1..3]);

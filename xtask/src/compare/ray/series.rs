@@ -26,7 +26,7 @@ pub fn aggregate(dice: &mut Dice) -> Value {
     request
 }
 
-/// Points in the order of their time, some at the same time, some after now (a clock that is ahead).
+/// Points in the order of time, some at the same time, some after now (a clock that is ahead).
 fn series(dice: &mut Dice, now: f64) -> Value {
     let count = dice.pick(&[0, 1, 1, 2, 3, 5, 8]);
     let mut times: Vec<f64> = Vec::new();
