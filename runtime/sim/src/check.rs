@@ -5,6 +5,8 @@
 //! with what the pool counts.
 
 mod settle;
+#[cfg(test)]
+mod tests;
 
 use crate::scenario::Scenario;
 use crate::tally::Ended;
