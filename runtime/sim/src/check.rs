@@ -5,6 +5,8 @@
 //! with what the pool counts.
 
 mod settle;
+#[cfg(test)]
+mod tests;
 
 use crate::scenario::Scenario;
 use crate::tally::Ended;
@@ -52,8 +54,10 @@ enum Place {
 struct Life {
     ordered: Timestamp,
     is_ready: bool,
-    /// It takes no more requests and does not count towards the maximum.
-    is_leaving: bool,
+    /// Since when it takes no more requests and does not count towards the maximum.
+    leaving: Option<Timestamp>,
+    /// When it began to have nothing to do.
+    idle: Timestamp,
     serves: u32,
     given: u64,
 }
@@ -192,7 +196,7 @@ impl Book {
                 format!("request {number} is given to {lease:?}, which does not exist")
             });
         };
-        self.expect(d, life.is_ready && !life.is_leaving, || {
+        self.expect(d, life.takes_requests(), || {
             format!("request {number} is given to {lease:?}, which takes none: {life:?}")
         });
         self.expect(d, life.serves <= concurrency && life.given <= most, || {
@@ -211,6 +215,7 @@ impl Book {
             (Some(Place::Served(lease)), Ended::Completed | Ended::Failed) => {
                 if let Some(life) = self.pages[d].replicas.get_mut(&lease) {
                     life.serves -= 1;
+                    life.idle = now;
                 }
                 true
             }
@@ -232,7 +237,8 @@ impl Book {
     /// The pool orders a replica.
     pub fn ordered(&mut self, d: usize, lease: Lease, now: Timestamp) {
         self.now = now;
-        let life = Life { ordered: now, is_ready: false, is_leaving: false, serves: 0, given: 0 };
+        let life =
+            Life { ordered: now, is_ready: false, leaving: None, idle: now, serves: 0, given: 0 };
         let before = self.pages[d].replicas.insert(lease, life);
         self.expect(d, before.is_none(), || format!("{lease:?} is ordered twice"));
         let (active, most) = (self.pages[d].active(), self.pages[d].limits.max);
@@ -251,31 +257,44 @@ impl Book {
         page.last_started = now;
         if let Some(life) = page.replicas.get_mut(&lease) {
             life.is_ready = true;
+            life.idle = now;
         }
     }
 
     /// A replica could not start.
-    pub fn start_failed(&mut self, d: usize, lease: Lease) {
+    pub fn start_failed(&mut self, d: usize, lease: Lease, now: Timestamp) {
+        self.now = now;
         let page = &mut self.pages[d];
         page.failures += 1;
         if let Some(life) = page.replicas.get_mut(&lease) {
-            life.is_leaving = true;
+            life.leaving.get_or_insert(now);
         }
     }
 
     /// A replica is said to serve no more.
-    pub fn condemned(&mut self, d: usize, lease: Lease) {
+    pub fn condemned(&mut self, d: usize, lease: Lease, now: Timestamp) {
+        self.now = now;
         let page = &mut self.pages[d];
         if let Some(life) = page.replicas.get_mut(&lease) {
             page.failures += u32::from(!life.is_ready);
-            life.is_leaving = true;
+            life.leaving.get_or_insert(now);
         }
     }
 
     /// A replica is gone.
-    pub fn gone(&mut self, d: usize, lease: Lease) {
+    pub fn gone(&mut self, d: usize, lease: Lease, now: Timestamp) {
+        self.now = now;
         let known = self.pages[d].replicas.remove(&lease);
         self.expect(d, known.is_some(), || format!("{lease:?} is gone, but was not there"));
+        let Some(life) = known.filter(|life| life.takes_requests()) else { return };
+        let limits = &self.pages[d].limits;
+        let may = self.now.since(life.idle) >= limits.scaledown_ttl
+            || limits.max_requests.is_some_and(|most| life.given >= most)
+            || !self.is_awake(d);
+        let ttl = limits.scaledown_ttl;
+        self.expect(d, may && life.serves == 0, || {
+            format!("{lease:?} is removed before it was idle for {ttl:?}: {life:?}")
+        });
     }
 
     /// The pool did what was due: replicas that are too old leave.
@@ -284,7 +303,9 @@ impl Book {
         let page = &mut self.pages[d];
         let Some(age) = page.limits.max_age else { return };
         for life in page.replicas.values_mut() {
-            life.is_leaving |= life.is_ready && life.ordered + age <= now;
+            if life.is_ready && life.ordered + age <= now {
+                life.leaving.get_or_insert(now);
+            }
         }
     }
 
@@ -300,8 +321,8 @@ impl Book {
         self.now = now;
         let page = &self.pages[d];
         let lives = page.replicas.values();
-        let leaving = lives.clone().filter(|life| life.is_leaving).count();
-        let ready = lives.clone().filter(|life| life.is_ready && !life.is_leaving).count();
+        let leaving = lives.clone().filter(|life| life.leaving.is_some()).count();
+        let ready = lives.clone().filter(|life| life.takes_requests()).count();
         let serving: u32 = lives.map(|life| life.serves).sum();
         let waiting = page.waiting.len() - page.left.len();
         let starting = page.replicas.len() - leaving - ready;
@@ -312,8 +333,40 @@ impl Book {
                 "starting, ready, draining, queued and ongoing are {seen:?}, the pool says {said:?}"
             )
         });
+        self.audit_waiting(d, waiting);
         self.audit_minimum(d);
-        self.audit_sleep(d, is_asleep);
+        self.audit_drain(d);
+        self.audit_sleep(d, is_asleep, counts.target);
+    }
+
+    /// Nobody waits beside a free place, nor without hope.
+    fn audit_waiting(&mut self, d: usize, waiting: usize) {
+        let page = &self.pages[d];
+        let most = page.limits.max_requests.unwrap_or(u64::MAX);
+        let free = page.replicas.iter().find(|(_, life)| {
+            life.takes_requests() && life.serves < page.limits.concurrency && life.given < most
+        });
+        let free = free.map(|(lease, _)| *lease);
+        let is_hopeless = page.active() == 0 && page.failures == 0;
+        self.expect(d, waiting == 0 || free.is_none(), || {
+            format!("{waiting} requests wait beside {free:?}, which has room")
+        });
+        self.expect(d, waiting == 0 || !is_hopeless, || {
+            format!("{waiting} requests wait, and no replica starts")
+        });
+    }
+
+    /// Replicas on their way out are gone in time.
+    fn audit_drain(&mut self, d: usize) {
+        let (page, now) = (&self.pages[d], self.now);
+        let longest = page.limits.drain_timeout;
+        let late = page.replicas.iter().find(|(_, life)| {
+            life.is_ready && life.leaving.is_some_and(|since| since + longest <= now)
+        });
+        let late = late.map(|(lease, life)| (*lease, *life));
+        self.expect(d, late.is_none(), || {
+            format!("{late:?} is on its way out for more than {longest:?}")
+        });
     }
 
     /// A pool that is awake holds its minimum, or what the machine has for it, unless replicas do
@@ -334,19 +387,30 @@ impl Book {
         page.limits.idle_ttl.is_none_or(|ttl| page.last_used + ttl > self.now)
     }
 
-    fn audit_sleep(&mut self, d: usize, is_asleep: bool) {
+    fn audit_sleep(&mut self, d: usize, is_asleep: bool, target: u32) {
         let fell_asleep = is_asleep && !self.pages[d].was_asleep;
         self.pages[d].was_asleep = is_asleep;
         let may = !fell_asleep || !self.is_awake(d);
         let last_used = self.pages[d].last_used;
         self.expect(d, may, || format!("the pool falls asleep, but was used at {last_used:?}"));
+        let active = self.pages[d].active();
+        self.expect(d, !is_asleep || active == 0 && target == 0, || {
+            format!("the pool sleeps with {active} replicas and target {target}")
+        });
+    }
+}
+
+impl Life {
+    /// Whether requests may be given to it.
+    fn takes_requests(&self) -> bool {
+        self.is_ready && self.leaving.is_none()
     }
 }
 
 impl Page {
     /// Replicas that start or are ready.
     fn active(&self) -> u32 {
-        self.replicas.values().filter(|life| !life.is_leaving).count() as u32
+        self.replicas.values().filter(|life| life.leaving.is_none()).count() as u32
     }
 
     /// Requests at the head of the queue that left do not wait any more.

@@ -6,7 +6,6 @@
 //! gives one outcome, bit for bit.
 
 pub mod arrivals;
-
 mod calls;
 mod check;
 mod control;
@@ -15,6 +14,7 @@ mod digest;
 pub mod distribution;
 pub mod engine;
 mod events;
+pub mod explore;
 pub mod faults;
 mod machine;
 pub mod outcome;

@@ -81,7 +81,7 @@ impl Simulation {
         }
         self.deployments[d].tally.replicas_failed += 1;
         if let Some(book) = &mut self.book {
-            book.start_failed(d, lease);
+            book.start_failed(d, lease, self.now);
         }
         self.vacate(d, lease);
         self.deployments[d].pool.start_failed(lease, self.now);
@@ -119,7 +119,7 @@ impl Simulation {
             self.deployments[d].tally.replicas_failed += 1;
         }
         if let Some(book) = &mut self.book {
-            book.condemned(d, lease);
+            book.condemned(d, lease, self.now);
         }
         self.fail_all(first, lease);
         self.deployments[d].pool.condemn(lease, self.now);
@@ -158,7 +158,7 @@ impl Simulation {
             self.machine.give_place(node);
         }
         if let Some(book) = &mut self.book {
-            book.gone(d, lease);
+            book.gone(d, lease, self.now);
         }
         Some(replica)
     }

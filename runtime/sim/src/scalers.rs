@@ -2,10 +2,12 @@
 
 use crate::rng::{self, Rng};
 use crate::scaler::Scaler;
+use crate::scenario::DeploymentSpec;
 use samovar_core::observation::Observation;
 use samovar_core::replica::ReplicaId;
 use samovar_core::target::{Answer, Wish};
 use samovar_core::time::Timestamp;
+use serde_json::Value;
 use std::time::Duration;
 
 /// Always the same number of replicas.
@@ -42,6 +44,26 @@ impl Wild {
             6 => Wish::Replicas(0.0),
             _ => Wish::Replicas(rng::unit(&mut self.rng) * most * 1.5),
         })
+    }
+}
+
+/// The policy of this module that a random scenario names.
+///
+/// # Errors
+///
+/// If it names another one.
+pub fn native(seed: u64, spec: &DeploymentSpec) -> Result<Box<dyn Scaler>, String> {
+    let number = |key| spec.scaling.config.get(key).and_then(Value::as_f64).unwrap_or_default();
+    match spec.scaling.policy.as_str() {
+        "fixed" => Ok(Box::new(Fixed(number("replicas")))),
+        "proportional" => Ok(Box::new(Proportional)),
+        "wild" => {
+            let calm_at = Duration::try_from_secs_f64(number("calm_at_s"));
+            let calm_at = calm_at.map_err(|error| error.to_string())?;
+            let rng = rng::stream(seed, &spec.name, "wild policy");
+            Ok(Box::new(Wild::new(rng, calm_at, number("replicas"))))
+        }
+        other => Err(format!("`{other}` is not one of fixed, proportional, wild")),
     }
 }
 

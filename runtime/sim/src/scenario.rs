@@ -3,6 +3,9 @@
 //! Everything can be written as TOML or JSON. Settings that the server has too have its names and
 //! its defaults.
 
+mod random;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 use crate::arrivals::Workload;
@@ -13,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
+pub use random::random;
 pub use validate::Error;
 
 /// One simulation: what runs, for how long, and the seed that decides everything else.

@@ -192,7 +192,7 @@ impl Simulation {
         if let Some(book) = &mut self.book
             && health == Health::Condemned
         {
-            book.condemned(d, lease);
+            book.condemned(d, lease, now);
         }
         deployment.pool.finish(lease, arrived, outcome, health, now);
         self.answer(

@@ -14,6 +14,7 @@ use super::{
 pub fn system() -> System {
     let modes = vec![
         ("autoscaler", 6),
+        ("pipeline", 3),
         ("window", 4),
         ("max_window", 2),
         ("target", 2),
@@ -23,6 +24,7 @@ pub fn system() -> System {
     ];
     let generate = |dice: &mut Dice, mode: &str| match mode {
         "autoscaler" => autoscaler(dice),
+        "pipeline" => pipeline(dice),
         "window" => windows::window(dice),
         "max_window" => windows::max_window(dice),
         "target" => scaler::target(dice),
@@ -126,4 +128,32 @@ fn load(dice: &mut Dice, target: f64, pods: i64) -> f64 {
         }
         _ => dice.amount(),
     }
+}
+
+/// One sample per second through both windows, into a pool that starts and stops pods.
+fn pipeline(dice: &mut Dice) -> Value {
+    let mut spec = spec(dice);
+    // Percentages that give no half seconds: the model rounds them to even.
+    spec["stable_window"] = dice.pick(&[6, 10, 30, 60, 60]).into();
+    let target = spec["target"].as_f64().unwrap_or(100.0);
+    let mut samples: Vec<Value> = Vec::new();
+    for _ in 0..dice.int(1, 6) {
+        let pods = dice.pick(&[1, 1, 2, 5, 20]);
+        let (load, is_noisy) = (load(dice, target, pods), dice.chance(30));
+        for _ in 0..dice.pick(&[1, 2, 5, 10, 30, 60]) {
+            let sample = if is_noisy { load * dice.unit() } else { load };
+            samples.push(number(sample));
+        }
+    }
+    let mut request = json!({ "spec": spec, "samples": samples });
+    let percentage = dice.pick(&[1, 10, 20, 50, 100]);
+    dice.maybe(&mut request, 40, "panic_window_percentage", percentage);
+    let ready = dice.pick(&[0, 0, 1, 2, 5, 10]);
+    dice.maybe(&mut request, 60, "ready_at_start", ready);
+    let delay = dice.pick(&[0, 1, 2, 5, 20]);
+    dice.maybe(&mut request, 60, "start_delay", delay);
+    let (low, high) = (dice.int(0, 3), dice.pick(&[0, 1, 5, 100]));
+    dice.maybe(&mut request, 25, "min", low);
+    dice.maybe(&mut request, 25, "max", high);
+    request
 }

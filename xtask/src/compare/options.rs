@@ -65,3 +65,37 @@ impl Options {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options> {
+        Options::parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn options_have_defaults() {
+        let options = parse("ray --oracle o.py").unwrap();
+        assert_eq!((options.traces, options.seed, options.batch), (10_000, 1, 200));
+        assert_eq!(options.system, "ray");
+        let options = parse("ray --seed 7 --oracle o.py --mode trace,app --era mid").unwrap();
+        assert_eq!(options.seed, 7);
+        assert_eq!(options.modes, ["trace", "app"]);
+        assert_eq!(options.era.as_deref(), Some("mid"));
+    }
+
+    #[test]
+    fn wrong_options_are_named() {
+        for (line, named) in [
+            ("ray", "--oracle is missing"),
+            ("ray --oracle", "`--oracle` is no option with a value"),
+            ("ray --oracle o.py --sead 1", "`--sead` is no option"),
+            ("ray --oracle o.py --seed one", "--seed one"),
+            ("ray --oracle o.py extra 1", "`extra` is no option with a value"),
+        ] {
+            let Err(error) = parse(line) else { panic!("`{line}` is accepted") };
+            assert!(error.to_string().contains(named), "{error:#}");
+        }
+    }
+}

@@ -57,13 +57,11 @@ impl Simulation {
         if page.limits.idle_ttl.is_some() {
             return (there > 0).then(|| format!("{there} replicas are left in an unused pool"));
         }
-        let ready = page.replicas.values().filter(|life| life.is_ready && !life.is_leaving).count();
+        let ready = page.replicas.values().filter(|life| life.takes_requests()).count();
         let target = deployment.pool.counts().target;
         let least = page.decided.map_or(0, |decided| decided.min(page.limits.min));
-        // A policy that is never asked again cannot learn that the machine is full.
-        let is_stuck = deployment.control.asked.as_ref().is_some_and(|asked| asked.due.is_none());
         let is_reached = ready as u32 == target && there == target;
-        if is_reached && target >= least || is_stuck && !self.scenario.nodes.is_empty() {
+        if is_reached && target >= least || self.is_hogged() {
             return None;
         }
         Some(format!(
@@ -71,16 +69,18 @@ impl Simulation {
         ))
     }
 
+    /// Whether the machine may be full for ever: a policy that is never asked again does not learn
+    /// that others want their share.
+    fn is_hogged(&self) -> bool {
+        let mut asked = self.deployments.iter().filter_map(|other| other.control.asked.as_ref());
+        !self.scenario.nodes.is_empty() && asked.any(|asked| asked.due.is_none())
+    }
+
     /// Whether deployments that are awake aim at more than the machine holds.
     fn overbooked(&self) -> Option<(usize, String)> {
-        let total = self.machine.total()?;
-        let mut targets: u64 = 0;
-        for deployment in &self.deployments {
-            if deployment.control.asked.is_some() {
-                return None;
-            }
-            targets += u64::from(deployment.pool.counts().target);
-        }
+        let total = self.machine.total().filter(|_| !self.is_hogged())?;
+        let targets = self.deployments.iter().map(|d| u64::from(d.pool.counts().target));
+        let targets: u64 = targets.sum();
         (targets > u64::from(total))
             .then(|| (0, format!("targets sum up to {targets}, the machine holds {total}")))
     }

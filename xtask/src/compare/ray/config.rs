@@ -13,6 +13,16 @@ const DELAYS_S: [f64; 14] =
 const OLD_TARGET: &str = "target_num_ongoing_requests_per_replica";
 const NEW_TARGET: &str = "target_ongoing_requests";
 
+/// Null means the same as not given.
+const OPTIONAL: [&str; 6] = [
+    "initial_replicas",
+    "upscale_smoothing_factor",
+    "downscale_smoothing_factor",
+    "upscaling_factor",
+    "downscaling_factor",
+    "downscale_to_zero_delay_s",
+];
+
 /// Settings that every era accepts as they are meant.
 pub fn valid(dice: &mut Dice, era: Era) -> Value {
     let low = dice.pick(&[0, 0, 1, 1, 2, 5]);
@@ -33,6 +43,9 @@ pub fn valid(dice: &mut Dice, era: Era) -> Value {
         dice.maybe(&mut config, 25, "downscale_to_zero_delay_s", delay);
     }
     foreign(dice, &mut config, era);
+    for name in OPTIONAL {
+        dice.maybe(&mut config, 3, name, Value::Null);
+    }
     config
 }
 
