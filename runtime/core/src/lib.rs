@@ -16,4 +16,5 @@ pub mod ring;
 pub mod route;
 pub mod share;
 pub mod target;
+pub mod tick;
 pub mod time;

@@ -11,23 +11,19 @@ use crate::policy::host::{Failure, Scaled};
 use crate::slots::Slots;
 use samovar_core::observation::Observation;
 use samovar_core::target::{self, Target, Wish};
+use samovar_core::tick::{self, ANSWER_MAX, PAUSE_MAX, PAUSE_MIN};
 use samovar_core::time::Timestamp;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-/// The shortest time between two looks at a pool, whatever it or its policy asks for.
-const PAUSE_MIN: Duration = Duration::from_millis(1);
-
-/// The longest time without a look at a pool that has replicas: they become idle without a word, and
-/// an interval may be long.
-const PAUSE_MAX: Duration = Duration::from_secs(1);
-
 /// A question to a policy that is under way, with what it was told.
 struct Asked {
     seen: Observation,
     scaler: Arc<crate::policy::Scaler>,
+    /// When to stop waiting.
+    until: Timestamp,
     answer: Pin<Box<dyn Future<Output = Result<Scaled, Failure>> + Send>>,
 }
 
@@ -46,9 +42,12 @@ pub async fn run(deployment: Arc<Deployment>, slots: Arc<Slots>) {
     let mut asked: Option<Asked> = None;
     loop {
         let now = clock::now();
+        if let Some(told) = asked.take_if(|asked| asked.until <= now) {
+            apply(&deployment, &slots, told, Err(Failure::late(ANSWER_MAX)));
+        }
         if now >= next_tick && asked.is_none() {
             asked = ask(&deployment, now);
-            next_tick = now + deployment.live().spec.scaling.interval;
+            next_tick = tick::after(next_tick, now, deployment.live().spec.scaling.interval);
         }
         let retired = deployment.plan_retired();
         let wake = deployment.live().pool.plan(now);
@@ -56,8 +55,8 @@ pub async fn run(deployment: Arc<Deployment>, slots: Arc<Slots>) {
             slots.release(&deployment.name);
             return;
         }
-        let tick = asked.is_none().then_some(next_tick);
-        let due = [wake, retired, tick].into_iter().flatten().min();
+        let tick = asked.as_ref().map_or(next_tick, |asked| asked.until);
+        let due = [wake, retired, Some(tick)].into_iter().flatten().min();
         let longest = match deployment.counts() {
             counts if counts.starting + counts.ready + counts.draining > 0 => PAUSE_MAX,
             _ => Duration::MAX,
@@ -111,7 +110,7 @@ fn ask(deployment: &Arc<Deployment>, now: Timestamp) -> Option<Asked> {
     let question = seen.clone();
     let asking = Arc::clone(&scaler);
     let answer = Box::pin(async move { asking.scale(question).await });
-    Some(Asked { seen, scaler, answer })
+    Some(Asked { seen, scaler, until: now + ANSWER_MAX, answer })
 }
 
 /// Makes a decision of an answer. Answers when the policy wants to be asked again, if it said: that

@@ -9,14 +9,8 @@ use crate::engine::Simulation;
 use crate::events::Event;
 use crate::faults::AnswerFault;
 use samovar_core::target::{self, Wish};
+use samovar_core::tick::{self, ANSWER_MAX, PAUSE_MAX, PAUSE_MIN};
 use samovar_core::time::Timestamp;
-use std::time::Duration;
-
-/// The shortest time between two looks at a pool.
-const PAUSE_MIN: Duration = Duration::from_millis(1);
-
-/// The longest time without a look at a pool that has replicas.
-const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 impl Simulation {
     /// A pool may need its control loop before the planned turn.
@@ -46,7 +40,9 @@ impl Simulation {
             if now >= control.next_tick && control.asked.is_none() {
                 self.ask(d);
                 let deployment = &mut self.deployments[d];
-                deployment.control.next_tick = now + deployment.spec.scaling.interval;
+                let due = deployment.control.next_tick;
+                deployment.control.next_tick =
+                    tick::after(due, now, deployment.spec.scaling.interval);
             }
             self.deployments[d].pool.plan(now);
             if let Some(book) = &mut self.book {
@@ -54,8 +50,7 @@ impl Simulation {
             }
             self.carry_out(d);
             let asked = &mut self.deployments[d].control.asked;
-            let is_there =
-                asked.as_ref().is_some_and(|asked| asked.due.is_some_and(|due| due <= now));
+            let is_there = asked.as_ref().is_some_and(|asked| asked.due <= now);
             match asked.take_if(|_| is_there) {
                 Some(asked) => self.apply(d, asked),
                 None => break,
@@ -94,22 +89,26 @@ impl Simulation {
         }
         let seen = deployment.pool.observe(deployment.scaler.needs_replicas(), now);
         let mut answer = deployment.scaler.scale(&seen);
+        let lost = |waited| Err(format!("the policy has not answered for {waited:?}"));
         let due = match deployment.faults.answer(now) {
-            None => Some(now),
-            Some(AnswerFault::Late(delay)) => Some(now + delay),
-            Some(AnswerFault::Lost) => None,
+            None => now,
+            Some(AnswerFault::Late(delay)) if delay < ANSWER_MAX => now + delay,
+            Some(AnswerFault::Late(_) | AnswerFault::Lost) => {
+                answer = lost(ANSWER_MAX);
+                now + ANSWER_MAX
+            }
             Some(AnswerFault::Error) => {
                 answer = Err("the policy trapped".to_owned());
-                Some(now)
+                now
             }
             Some(AnswerFault::Nan) => {
                 if let Ok(answer) = &mut answer {
                     answer.wish = Wish::Replicas(f64::NAN);
                 }
-                Some(now)
+                now
             }
         };
-        if let Some(due) = due.filter(|due| *due > now) {
+        if due > now {
             self.events.plan(due.as_nanos(), Event::Answered(d as u32));
         }
         self.deployments[d].control.asked = Some(Asked { due, answer });

@@ -34,8 +34,8 @@ impl Replica {
 
 /// A question to a policy that is under way.
 pub(crate) struct Asked {
-    /// When the answer is there; none if it never is.
-    pub due: Option<Timestamp>,
+    /// When it is there.
+    pub due: Timestamp,
     pub answer: Result<Answer, String>,
 }
 

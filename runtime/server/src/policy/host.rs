@@ -106,6 +106,12 @@ impl Failure {
         Failure { phase, message: format!("the policy {reason} in `{what}`{printed}") }
     }
 
+    /// The policy has not answered for `waited`.
+    pub fn late(waited: Duration) -> Self {
+        let message = format!("the policy has not answered for {waited:?}");
+        Failure { phase: Phase::Scale, message }
+    }
+
     /// The policy answered NaN or infinity to an observation of the past.
     pub fn not_a_number() -> Self {
         let message = "the policy answered what is not a number".to_owned();

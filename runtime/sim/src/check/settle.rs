@@ -61,7 +61,7 @@ impl Simulation {
         let target = deployment.pool.counts().target;
         let least = page.decided.map_or(0, |decided| decided.min(page.limits.min));
         let is_reached = ready as u32 == target && there == target;
-        if is_reached && target >= least || self.is_hogged() {
+        if is_reached && target >= least {
             return None;
         }
         Some(format!(
@@ -69,16 +69,9 @@ impl Simulation {
         ))
     }
 
-    /// Whether the machine may be full for ever: a policy that is never asked again does not learn
-    /// that others want their share.
-    fn is_hogged(&self) -> bool {
-        let mut asked = self.deployments.iter().filter_map(|other| other.control.asked.as_ref());
-        !self.scenario.nodes.is_empty() && asked.any(|asked| asked.due.is_none())
-    }
-
     /// Whether deployments that are awake aim at more than the machine holds.
     fn overbooked(&self) -> Option<(usize, String)> {
-        let total = self.machine.total().filter(|_| !self.is_hogged())?;
+        let total = self.machine.total()?;
         let targets = self.deployments.iter().map(|d| u64::from(d.pool.counts().target));
         let targets: u64 = targets.sum();
         (targets > u64::from(total))

@@ -145,8 +145,9 @@ impl Input {
             Some(file) => {
                 let text = std::fs::read_to_string(file);
                 let text = text.with_context(|| format!("read {}", file.display()))?;
-                parse(&text, file.extension().is_some_and(|extension| extension == "json"))
-                    .with_context(|| format!("read {}", file.display()))?
+                let is_json = file.extension().is_some_and(|extension| extension == "json");
+                let read = if is_json { Scenario::from_json } else { Scenario::from_toml };
+                read(&text).with_context(|| format!("read {}", file.display()))?
             }
             None => self.one_deployment(trace.as_ref())?,
         };
@@ -216,10 +217,6 @@ impl Input {
         let duration = trace.map_or(DURATION, |trace| whole_seconds(trace.end()));
         Ok(Scenario::of(duration, 1, vec![spec]))
     }
-}
-
-fn parse(text: &str, is_json: bool) -> anyhow::Result<Scenario> {
-    Ok(if is_json { serde_json::from_str(text)? } else { toml::from_str(text)? })
 }
 
 /// Rounded up, so that the last request is in it.
