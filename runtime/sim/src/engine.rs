@@ -18,7 +18,7 @@ use std::time::Duration;
 pub use crate::check::Violation;
 
 /// Events between two calls of the progress callback.
-const PROGRESS_EVERY: u64 = 1 << 16;
+const PROGRESS_EVERY: u64 = 1 << 14;
 
 /// How far a simulation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
