@@ -1,8 +1,8 @@
 //! Watches from outside that nothing happens that must not.
 //!
-//! The book sees what an owner of a pool sees: requests going in and out, replicas that are ordered,
-//! ready and gone, and decisions. From that alone it works out what must hold, and then compares it
-//! with what the pool counts.
+//! The book sees what an owner of a pool sees: requests going in and out, replicas that are
+//! ordered, ready and gone, and decisions. From that alone it works out what must hold, and then
+//! compares it with what the pool counts.
 
 mod settle;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::events::{Event, Events};
 use crate::machine::Machine;
 use crate::outcome::{DeploymentRun, Run};
 use crate::requests::{Origin, RequestRef, Requests};
-use crate::scaler::Scaler;
+use crate::scaler::MadeScaler;
 use crate::scenario::{DeploymentSpec, Error, Load, Scenario};
 use samovar_core::time::Timestamp;
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ use std::time::Duration;
 pub use crate::check::Violation;
 
 /// Events between two calls of the progress callback.
-const PROGRESS_EVERY: u64 = 1 << 16;
+const PROGRESS_EVERY: u64 = 1 << 14;
 
 /// How far a simulation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub struct Simulation {
 }
 
 /// Gives a deployment its policy.
-pub type Scalers<'a> = &'a mut dyn FnMut(&DeploymentSpec) -> Result<Box<dyn Scaler>, String>;
+pub type Scalers<'a> = &'a mut dyn FnMut(&DeploymentSpec) -> MadeScaler;
 
 impl Simulation {
     /// Prepares a scenario. `scalers` is asked once per deployment, in the scenario's order.

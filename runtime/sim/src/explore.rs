@@ -1,7 +1,7 @@
 //! Many random scenarios, one after another, each checked.
 
 use crate::engine::{Simulation, Violation};
-use crate::scaler::Scaler;
+use crate::scaler::MadeScaler;
 use crate::scenario::{DeploymentSpec, Error, random};
 use std::ops::{ControlFlow, Range};
 
@@ -31,7 +31,7 @@ pub struct Explored {
 /// If `scalers` has no policy for a deployment.
 pub fn explore(
     seeds: Range<u64>,
-    scalers: &mut dyn FnMut(u64, &DeploymentSpec) -> Result<Box<dyn Scaler>, String>,
+    scalers: &mut dyn FnMut(u64, &DeploymentSpec) -> MadeScaler,
     progress: &mut dyn FnMut(&Explored) -> ControlFlow<()>,
 ) -> Result<Explored, Error> {
     let mut explored = Explored::default();

@@ -15,3 +15,6 @@ pub trait Scaler {
     /// Why there is no answer; the target stays.
     fn scale(&mut self, seen: &Observation) -> Result<Answer, String>;
 }
+
+/// A policy for one deployment, or why there is none.
+pub type MadeScaler = Result<Box<dyn Scaler>, String>;

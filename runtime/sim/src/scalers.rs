@@ -1,7 +1,7 @@
 //! Policies made of a few lines, to try the simulator and to test the core with.
 
 use crate::rng::{self, Rng};
-use crate::scaler::Scaler;
+use crate::scaler::{MadeScaler, Scaler};
 use crate::scenario::DeploymentSpec;
 use samovar_core::observation::Observation;
 use samovar_core::replica::ReplicaId;
@@ -52,7 +52,7 @@ impl Wild {
 /// # Errors
 ///
 /// If it names another one.
-pub fn native(seed: u64, spec: &DeploymentSpec) -> Result<Box<dyn Scaler>, String> {
+pub fn native(seed: u64, spec: &DeploymentSpec) -> MadeScaler {
     let number = |key| spec.scaling.config.get(key).and_then(Value::as_f64).unwrap_or_default();
     match spec.scaling.policy.as_str() {
         "fixed" => Ok(Box::new(Fixed(number("replicas")))),

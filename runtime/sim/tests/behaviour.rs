@@ -7,6 +7,7 @@ use samovar_sim::outcome::Summary;
 use samovar_sim::scalers::{Fixed, Proportional};
 use samovar_sim::scenario::{CallsSpec, DeploymentSpec, Load, NodeSpec, Order, Replicas, Users};
 use samovar_sim::{Finished, Scaler, Scenario, Simulation};
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -17,11 +18,11 @@ fn ms(millis: u64) -> Duration {
 }
 
 /// Requests at these milliseconds.
-struct At(std::vec::IntoIter<u64>);
+struct At(VecDeque<u64>);
 
 impl Arrivals for At {
     fn next(&mut self) -> Option<Arrival> {
-        let at = Timestamp::from_millis(self.0.next()?);
+        let at = Timestamp::from_millis(self.0.pop_front()?);
         Some(Arrival { at, service_nanos: None })
     }
 }
@@ -39,9 +40,10 @@ fn keep_target(_: &DeploymentSpec) -> Result<Box<dyn Scaler>, String> {
 #[track_caller]
 fn run(scenario: Scenario, requests: &[u64]) -> Finished {
     let first = scenario.deployments[0].name.clone();
-    let mut simulation = Simulation::new(scenario, &mut keep_target).unwrap();
+    let mut simulation = Simulation::new(scenario, &mut keep_target).expect("a valid scenario");
     if !requests.is_empty() {
-        simulation.feed(&first, Box::new(At(requests.to_vec().into_iter()))).unwrap();
+        let arrivals = At(requests.iter().copied().collect());
+        simulation.feed(&first, Box::new(arrivals)).expect("it is there");
     }
     simulation.check();
     let finished = simulation.run("test", &mut |_| ControlFlow::Continue(()));
@@ -267,7 +269,7 @@ fn a_policy_that_fails_keeps_the_target_and_one_that_is_lost_keeps_it_for_ever()
             Ok(Box::new(Fixed(5.0)))
         })
         .unwrap();
-        simulation.feed("a", Box::new(At(vec![1_000].into_iter()))).unwrap();
+        simulation.feed("a", Box::new(At([1_000].into()))).unwrap();
         let finished = simulation.run("test", &mut |_| ControlFlow::Continue(()));
         let summary = finished.run.deployments[0].summary;
         assert_eq!((summary.policy_errors, summary.replicas_max), (errors, 2));

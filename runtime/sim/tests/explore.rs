@@ -7,7 +7,7 @@ use samovar_sim::scenario::random;
 use std::ops::{ControlFlow, Range};
 
 fn explore_native(seeds: Range<u64>) -> Explored {
-    explore(seeds, &mut native, &mut |_| ControlFlow::Continue(())).unwrap()
+    explore(seeds, &mut native, &mut |_| ControlFlow::Continue(())).expect("all policies are there")
 }
 
 #[test]

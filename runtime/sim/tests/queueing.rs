@@ -27,12 +27,12 @@ fn run(replicas: u32, concurrency: u32, offered: f64, service: &str) -> Finished
     spec.queue.max = 1_000_000;
     spec.queue.timeout = Duration::from_secs(3_600);
     spec.start_up = Duration::ZERO.into();
-    spec.service = service.parse().unwrap();
+    spec.service = service.parse().expect("a distribution");
     let rate = offered / SERVICE_MS * 1_000.0;
-    spec.load = Some(Load::Open(format!("poisson:{rate}/s").parse().unwrap()));
+    spec.load = Some(Load::Open(format!("poisson:{rate}/s").parse().expect("a workload")));
     let scenario = Scenario::of(Duration::from_secs(3_000), 11, vec![spec]);
     let mut scalers = |_: &_| Ok(Box::new(Fixed(f64::from(replicas))) as Box<dyn Scaler>);
-    let simulation = Simulation::new(scenario, &mut scalers).unwrap();
+    let simulation = Simulation::new(scenario, &mut scalers).expect("a valid scenario");
     simulation.run("queue", &mut |_| ControlFlow::Continue(()))
 }
 

@@ -42,6 +42,11 @@ const WORDS: [(&str, &[&str]); 3] = [
 
 pub fn annotations(dice: &mut Dice) -> Value {
     let mut annotations = json!({});
+    let is_limited = dice.chance(25);
+    if is_limited {
+        let scale = dice.pick(&[&SCALES[..], &NO_SCALES].concat());
+        dice.maybe(&mut annotations, 90, &format!("{PREFIX}max-scale"), scale);
+    }
     // Few at a time, or nearly everything is refused for several reasons.
     let percent = dice.pick(&[6, 12, 25, 60]);
     let mut set = |dice: &mut Dice, key: &str, texts: &[&str]| {
@@ -49,9 +54,8 @@ pub fn annotations(dice: &mut Dice) -> Value {
         dice.maybe(&mut annotations, percent, &format!("{PREFIX}{key}"), text);
     };
     let names = ["min-scale", "max-scale", "activation-scale"];
-    let is_limited = dice.chance(25);
     match dice.int(0, 3) {
-        _ if is_limited => set(dice, "max-scale", &[&SCALES[..], &NO_SCALES].concat()),
+        _ if is_limited => {}
         0 => {
             let name = dice.pick(&names);
             set(dice, name, &NO_SCALES);
@@ -78,7 +82,7 @@ pub fn annotations(dice: &mut Dice) -> Value {
     set(dice, "unknown", &["anything"]);
     let mut request = json!({ "annotations": annotations });
     let config = config(dice, is_limited);
-    dice.maybe(&mut request, 40, "config", config);
+    dice.maybe(&mut request, if is_limited { 100 } else { 40 }, "config", config);
     request
 }
 

@@ -44,24 +44,23 @@ pub fn scaler(dice: &mut Dice) -> Value {
     for (name, seconds) in [("stable_window", window), ("grace", grace)] {
         dice.maybe(&mut case, 70, name, number(seconds));
     }
-    dice.maybe(&mut case, 40, "retention", number(retention));
+    dice.maybe(&mut case, 75, "retention", number(retention));
     dice.maybe(&mut case, 40, "progress_deadline", number(deadline));
     let states = ["activating", "active", "active", "inactive", "inactive"];
     let state = dice.pick(&states);
     dice.maybe(&mut case, 85, "state", state);
-    let limits = [0.0, window, grace, retention, deadline + 30.0, 30.0, 60.0];
-    let since = beside(dice, &limits);
-    dice.maybe(&mut case, 80, "state_for", number(since));
-    let proxied = beside(dice, &limits);
-    dice.maybe(&mut case, 40, "proxy_for", number(proxied));
+    let since = beside(dice, &[window, grace, retention, retention, deadline + 30.0, 30.0]);
+    dice.maybe(&mut case, 90, "state_for", number(since));
+    let proxied = beside(dice, &[grace, grace, retention, 0.0]);
+    dice.maybe(&mut case, 75, "proxy_for", number(proxied));
     let desired = dice.pick(&[-1, 0, 0, 0, 0, 1, 2, 5, 10]);
-    dice.maybe(&mut case, 60, "desired", desired);
+    dice.maybe(&mut case, 50, "desired", desired);
     for name in ["current", "min", "max", "initial"] {
         let replicas = dice.pick(&[0, 0, 1, 1, 2, 5, 10]);
-        dice.maybe(&mut case, 45, name, replicas);
+        dice.maybe(&mut case, 25, name, replicas);
     }
     for (name, percent) in [("initial_attained", 30), ("probe", 30), ("enable_scale_to_zero", 25)] {
-        let value = dice.chance(40);
+        let value = dice.chance(50);
         dice.maybe(&mut case, percent, name, value);
     }
     let reachability = dice.pick(&["unknown", "reachable", "unreachable"]);
