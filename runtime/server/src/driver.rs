@@ -46,7 +46,7 @@ pub async fn run(deployment: Arc<Deployment>, slots: Arc<Slots>) {
             apply(&deployment, &slots, told, Err(Failure::late(ANSWER_MAX)));
         }
         if now >= next_tick && asked.is_none() {
-            asked = ask(&deployment, now);
+            asked = ask(&deployment, &slots, now);
             next_tick = tick::after(next_tick, now, deployment.live().spec.scaling.interval);
         }
         let retired = deployment.plan_retired();
@@ -66,7 +66,8 @@ pub async fn run(deployment: Arc<Deployment>, slots: Arc<Slots>) {
             answer = answered(&mut asked) => {
                 let told = asked.take().expect("only an asked policy answers");
                 if let Some(sooner) = apply(&deployment, &slots, told, answer) {
-                    next_tick = next_tick.min(sooner);
+                    // A policy that asks for less than a pause would keep a processor busy.
+                    next_tick = next_tick.min(sooner.max(clock::now() + PAUSE_MIN));
                 }
             }
             () = sleep(pause) => {}
@@ -89,14 +90,15 @@ async fn sleep(pause: Duration) {
     }
 }
 
-/// Asks the live policy, unless the pool sleeps: then only a request can wake it, and no answer
-/// would count.
-fn ask(deployment: &Arc<Deployment>, now: Timestamp) -> Option<Asked> {
+/// Asks the live policy, unless the pool sleeps: then only a request can wake it, no answer would
+/// count, and others may have its share of the machine.
+fn ask(deployment: &Arc<Deployment>, slots: &Slots, now: Timestamp) -> Option<Asked> {
     if deployment.is_deleted() {
         return None;
     }
     let live = deployment.live();
     if live.pool.is_asleep() {
+        slots.release(&deployment.name);
         return None;
     }
     let scaler = Arc::clone(&deployment.scaling.lock().scaler);

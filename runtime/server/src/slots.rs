@@ -17,8 +17,41 @@ pub struct Slots {
 
 #[derive(Default)]
 struct Wants {
-    by_name: BTreeMap<DeploymentName, u32>,
+    by_name: BTreeMap<DeploymentName, Claim>,
     sum: u64,
+    /// Whether the shares are those of the current wants.
+    is_shared: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Claim {
+    wanted: u32,
+    share: u32,
+}
+
+impl Wants {
+    fn set(&mut self, name: &DeploymentName, wanted: u32) {
+        let before = match self.by_name.get_mut(name) {
+            Some(claim) => std::mem::replace(&mut claim.wanted, wanted),
+            None => {
+                self.by_name.insert(name.clone(), Claim { wanted, share: 0 });
+                self.is_shared = false;
+                0
+            }
+        };
+        if before != wanted {
+            self.sum = self.sum - u64::from(before) + u64::from(wanted);
+            self.is_shared = false;
+        }
+    }
+
+    fn share(&mut self, total: u32) {
+        let list: Vec<u32> = self.by_name.values().map(|claim| claim.wanted).collect();
+        for (claim, share) in self.by_name.values_mut().zip(fair_shares(total, &list)) {
+            claim.share = share;
+        }
+        self.is_shared = true;
+    }
 }
 
 impl Slots {
@@ -32,22 +65,40 @@ impl Slots {
     /// there is room for everybody, else its max-min fair share.
     pub fn claim(&self, name: &DeploymentName, wanted: u32) -> u32 {
         let mut wants = self.wants.lock();
-        let before = wants.by_name.insert(name.clone(), wanted).unwrap_or(0);
-        wants.sum = wants.sum - u64::from(before) + u64::from(wanted);
+        wants.set(name, wanted);
         if wants.sum <= u64::from(self.total) {
             return wanted;
         }
-        let list: Vec<u32> = wants.by_name.values().copied().collect();
-        let shares = fair_shares(self.total, &list);
-        let index = wants.by_name.keys().position(|other| other == name);
-        shares[index.expect("it was just put there")]
+        if !wants.is_shared {
+            wants.share(self.total);
+        }
+        wants.by_name[name].share
     }
 
-    /// A deployment is gone.
+    /// A deployment is gone or sleeps.
     pub fn release(&self, name: &DeploymentName) {
         let mut wants = self.wants.lock();
         if let Some(before) = wants.by_name.remove(name) {
-            wants.sum -= u64::from(before);
+            wants.sum -= u64::from(before.wanted);
+            wants.is_shared = false;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_follow_what_others_want() {
+        let slots = Slots::new(10);
+        let name = |text: &str| text.parse::<DeploymentName>().unwrap();
+        assert_eq!(slots.claim(&name("a"), 8), 8);
+        assert_eq!(slots.claim(&name("b"), 8), 5);
+        assert_eq!(slots.claim(&name("a"), 8), 5);
+        assert_eq!(slots.claim(&name("a"), 3), 3);
+        assert_eq!(slots.claim(&name("b"), 8), 7);
+        slots.release(&name("a"));
+        assert_eq!(slots.claim(&name("b"), 8), 8);
     }
 }

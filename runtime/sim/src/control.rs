@@ -85,6 +85,7 @@ impl Simulation {
         let now = self.now;
         let deployment = &mut self.deployments[d];
         if deployment.pool.is_asleep() {
+            self.machine.claim(deployment.rank, 0);
             return;
         }
         let seen = deployment.pool.observe(deployment.scaler.needs_replicas(), now);
