@@ -1,6 +1,9 @@
 //! Checks of the source, tests, benchmarks.
 
-use std::process::{Command, Stdio};
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context, Result, bail};
 
@@ -10,7 +13,32 @@ use crate::{
     workspace::{Workspace, cargo, run, works},
 };
 
-const LIGHTNING_VECTORS: &str = "policies/lightning/tests/lightning.json";
+/// Answers recorded from other systems, and where they are.
+const RECORDED: [(&str, &str); 6] = [
+    ("ray", "policies/ray-serve/tests/ray.json"),
+    ("lightning", "policies/lightning/tests/lightning.json"),
+    ("knative", "policies/knative/tests/knative.json"),
+    ("kubetorch", "policies/kubetorch/tests/kubetorch.json"),
+    ("flyte", "policies/flyte/tests/flyte.json"),
+    ("vast", "policies/vast/tests/vast.json"),
+];
+
+/// Packages that are guests or parts of guests and have tests for the host.
+const GUEST_TESTS: [&str; 9] = [
+    "samovar-sdk",
+    "custom-scale",
+    "queue-depth",
+    "flyte",
+    "knative",
+    "kubetorch",
+    "lightning",
+    "ray-serve",
+    "vast",
+];
+
+/// Random scenarios that every test run simulates, and that a night does.
+const SCENARIOS_TEST: &str = "0..500";
+const SCENARIOS_NIGHT: &str = "0..10000";
 
 /// Everything CI checks. The cheap checks come first.
 pub fn test(workspace: &Workspace) -> Result<()> {
@@ -21,9 +49,13 @@ pub fn test(workspace: &Workspace) -> Result<()> {
     step("clippy", || clippy(workspace))?;
     step("tests", || workspace.cargo_hosts(&["test", "--release", "--no-fail-fast"], &[]))?;
     step("tests of policies", || {
-        run(cargo(&workspace.root).args(["test", "--release", "--package", "lightning"]))
+        let packages = GUEST_TESTS.iter().flat_map(|package| ["--package", package]);
+        run(cargo(&workspace.root).args(["test", "--release"]).args(packages))
     })?;
-    step("recorded decisions", || recorded(workspace, "lightning", LIGHTNING_VECTORS))?;
+    for (system, file) in RECORDED {
+        step(&format!("recorded answers of {system}"), || recorded(workspace, system, file))?;
+    }
+    step("random scenarios", || explore(workspace, SCENARIOS_TEST))?;
     println!("all checks and tests passed");
     Ok(())
 }
@@ -55,13 +87,25 @@ pub fn bench(workspace: &Workspace, args: &[String]) -> Result<()> {
 /// Replays recorded decisions of another system against the policy that copies it.
 pub fn vectors(workspace: &Workspace, args: &[String]) -> Result<()> {
     let [system, file] = args else { bail!("usage: cargo xtask vectors SYSTEM FILE") };
+    let file = std::path::absolute(file).with_context(|| format!("find {file}"))?;
     step("build", || workspace.build_hosts())?;
-    recorded(workspace, system, file)
+    recorded(workspace, system, &file)
 }
 
-fn recorded(workspace: &Workspace, system: &str, file: &str) -> Result<()> {
+/// Simulates random scenarios with faults and checks them.
+pub fn nightly(workspace: &Workspace, args: &[String]) -> Result<()> {
+    step("build", || workspace.build_hosts())?;
+    explore(workspace, args.first().map_or(SCENARIOS_NIGHT, String::as_str))
+}
+
+fn explore(workspace: &Workspace, seeds: &str) -> Result<()> {
+    run(Command::new(workspace.samovar()).args(["explore", seeds]))
+}
+
+fn recorded(workspace: &Workspace, system: &str, file: impl AsRef<Path>) -> Result<()> {
     let mut samovar = Command::new(workspace.samovar());
-    run(samovar.args(["policy-vectors", "--system", system, file]).current_dir(&workspace.root))
+    let samovar = samovar.args(["policy-vectors", "--system", system]).arg(file.as_ref());
+    run(samovar.current_dir(&workspace.root))
 }
 
 pub fn deny(workspace: &Workspace) -> Result<()> {

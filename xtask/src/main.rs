@@ -31,6 +31,8 @@ usage: cargo xtask <task>
   vectors SYSTEM FILE      replay recorded decisions of SYSTEM (for example lightning)
   compare SYSTEM ...       random requests to SYSTEM itself and to our copy of it
                            (`compare` alone says more)
+  nightly [FIRST..END]     simulate random scenarios with faults (default 0..10000) and check them;
+                           one number runs that scenario again
   deny                     check licenses and advisories of dependencies with cargo-deny
 ";
 
@@ -59,6 +61,7 @@ fn run(args: Vec<String>) -> Result<()> {
         "bench" => check::bench(&workspace, rest),
         "vectors" => check::vectors(&workspace, rest),
         "compare" => compare::run(&workspace, rest),
+        "nightly" if rest.len() <= 1 => check::nightly(&workspace, rest),
         "deny" if rest.is_empty() => check::deny(&workspace),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

@@ -11,6 +11,7 @@ mod completion;
 mod connection;
 mod decisions;
 mod deploy;
+mod explore;
 mod failure;
 mod human;
 mod invoke;
@@ -79,6 +80,7 @@ enum Command {
     Logs(logs::Logs),
     Record(record::Record),
     Simulate(Box<simulate::Simulate>),
+    Explore(explore::Explore),
     Apply(apply::Apply),
     New(scaffold::New),
     Build(build::Build),
@@ -121,6 +123,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Logs(logs) => wait_for(logs.run()),
         Command::Record(record) => wait_for(record.run()),
         Command::Simulate(simulate) => simulate.run(),
+        Command::Explore(explore) => explore.run(),
         Command::Apply(apply) => wait_for(apply.run()),
         Command::New(new) => new.run(),
         Command::Build(build) => build.run(),

@@ -1,7 +1,7 @@
 //! `samovar simulate`: policies under virtual time.
 
 mod input;
-mod policies;
+pub(super) mod policies;
 
 use std::collections::BTreeMap;
 use std::io::Write;
