@@ -17,7 +17,7 @@ use crate::{
 const RECORDED: [(&str, &str); 6] = [
     ("ray", "policies/ray-serve/tests/ray.json"),
     ("lightning", "policies/lightning/tests/lightning.json"),
-    ("knative", "policies/knative/tests/knative.json"),
+    ("knative", "policies/kubetorch/tests/knative.json"),
     ("kubetorch", "policies/kubetorch/tests/kubetorch.json"),
     ("flyte", "policies/flyte/tests/flyte.json"),
     ("vast", "policies/vast/tests/vast.json"),
