@@ -10,6 +10,8 @@ pub mod files;
 pub mod http;
 pub mod load;
 pub mod paths;
+pub mod pictures;
+pub mod policies;
 pub mod raw;
 pub mod server;
 pub mod status;
