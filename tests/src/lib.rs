@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod components;
+pub mod csv;
 pub mod files;
 pub mod http;
 pub mod load;
