@@ -6,7 +6,12 @@ use anyhow::{Result, ensure};
 use samovar_tests::{Samovar, status};
 use serde_json::{Value, json};
 
-use crate::{loadgen::Load, loadgen::Report, numbers::milliseconds, process};
+use crate::{
+    bars::Bars,
+    loadgen::{Load, Report},
+    numbers::{median, milliseconds},
+    process,
+};
 
 /// Starts of a pool that was scaled to zero.
 const CYCLES: usize = 200;
@@ -14,14 +19,19 @@ const CYCLES: usize = 200;
 const RESTARTS: usize = 10;
 const CROWD: usize = 1000;
 
-pub async fn run() -> Result<()> {
+/// Of a request to a deployment at zero.
+const MEDIAN_MS_MAX: f64 = 5.0;
+
+pub async fn run() -> Result<Bars> {
     process::raise_file_limit();
+    let mut bars = Bars::default();
     for guest in ["hello", "hello-async"] {
-        scaled_to_zero(guest).await?;
+        let median_ms = scaled_to_zero(guest).await?;
+        bars.at_most(format!("{guest} at zero, median"), median_ms, MEDIAN_MS_MAX, " ms");
         after_restart(guest).await?;
         crowd(guest).await?;
     }
-    Ok(())
+    Ok(bars)
 }
 
 /// A deployment that lets go of its replicas as soon as it can.
@@ -43,16 +53,18 @@ async fn until_zero(samovar: &Samovar, guest: &str) -> Value {
     samovar.wait_status(guest, "no replicas", |seen| status::all_replicas(seen) == 0).await
 }
 
-async fn scaled_to_zero(guest: &str) -> Result<()> {
+/// The answer is the median, in milliseconds.
+async fn scaled_to_zero(guest: &str) -> Result<f64> {
     let samovar = start(guest).await;
     let mut micros = Vec::new();
     for _ in 0..CYCLES {
         until_zero(&samovar, guest).await;
         micros.push(one(&samovar, guest).await?);
     }
+    let median_us = median(micros.iter().copied().map(f64::from));
     println!("{guest}, scaled to zero, {CYCLES} times: {}", milliseconds(micros));
     samovar.stop().await;
-    Ok(())
+    Ok(median_us / 1000.0)
 }
 
 async fn after_restart(guest: &str) -> Result<()> {

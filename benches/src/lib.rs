@@ -5,11 +5,17 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to a person is the job")]
 
+pub mod bars;
 pub mod baselines;
 pub mod change;
 pub mod cold;
 pub mod loadgen;
 pub mod numbers;
+pub mod policies;
 pub mod process;
 pub mod response;
+pub mod scale;
+pub mod simulate;
+pub mod ticks;
+pub mod truth;
 pub mod warm;

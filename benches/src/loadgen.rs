@@ -70,7 +70,7 @@ struct Shared {
 
 impl Load {
     fn request(&self) -> Vec<u8> {
-        format!("GET {} HTTP/1.1\r\nhost: {}\r\n\r\n", self.path, self.address).into_bytes()
+        get(self.address, &self.path)
     }
 
     /// Starts the load on a thread of its own.
@@ -111,6 +111,11 @@ impl Running {
         let joined = tokio::task::spawn_blocking(|| thread.join()).await;
         joined.expect("joining does not panic").expect("the load does not panic")
     }
+}
+
+/// A request without a body.
+pub(crate) fn get(address: SocketAddr, path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n").into_bytes()
 }
 
 fn block_on(load: impl Future<Output = Report>) -> Report {
@@ -187,14 +192,14 @@ async fn one(connection: &mut Connection, request: &[u8], report: &RefCell<Repor
 }
 
 /// A connection that is opened when it is needed.
-struct Connection {
+pub(crate) struct Connection {
     address: SocketAddr,
     stream: Option<TcpStream>,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr) -> Self {
         Self { address, stream: None, buffer: Vec::with_capacity(4096) }
     }
 
@@ -208,7 +213,7 @@ impl Connection {
     }
 
     /// Sends `request`, reads the whole answer and returns its status. Nothing is sent twice.
-    async fn send(&mut self, request: &[u8]) -> io::Result<u16> {
+    pub(crate) async fn send(&mut self, request: &[u8]) -> io::Result<u16> {
         let mut stream = self.open().await?;
         stream.write_all(request).await?;
         self.buffer.clear();

@@ -1,29 +1,53 @@
-//! `bench [MODE]... [--rounds N] [--seconds S] [--connections C]`
+//! `bench [MODE]... [OPTION]...`; see [`USAGE`].
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to a person is the job")]
 
 use std::{env, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use samovar_benches::{change, cold, warm};
+use samovar_benches::{bars::Bars, change, cold, scale, simulate, ticks, truth, warm};
 
 const USAGE: &str = "\
-usage: bench [MODE]... [--rounds N] [--seconds S] [--connections C]
+usage: bench [MODE]... [OPTION]...
 
 modes (all of them when none is named):
-  warm    CPU time per request against a bare hyper server and `wasmtime serve` (if found through
-          the variable WASMTIME or on the path); writes target/bench/warm.json
-  cold    first requests: scaled to zero, after a restart, a thousand at once
-  swap    policy swaps and redeploys under full load; fails when a request fails
-  scale   what asking a policy costs
+  warm      CPU time per request against a bare hyper server and `wasmtime serve` (if found through
+            the variable WASMTIME or on the path); writes target/bench/warm.json
+  cold      first requests: scaled to zero, after a restart, a thousand at once
+  swap      policy swaps, promotions, rollbacks and redeploys under full load
+  scale     what asking each policy costs, and what a scaler takes of memory
+  ticks     10,000 deployments that tick once a second on one server
+  simulate  simulated requests per second, and a thousand deployments for an hour
+  truth     the same requests live and simulated, for each policy; writes target/bench/truth.json
 
-  --rounds, --seconds, --connections   of warm: rounds (7), seconds per measurement (3), and
-                                       connections (32)
+  --rounds N       of warm: rounds (7)
+  --connections N  of warm: connections (32)
+  --seconds N      how long is measured: warm, each server in a round (3); ticks (30); truth (300)
+  --deployments N  of ticks: how many (10000)
+  --no-bars        only measure: a missed bar is no failure
 ";
+
+/// What was asked for.
+struct Options {
+    modes: Vec<String>,
+    rounds: usize,
+    connections: usize,
+    seconds: Option<u64>,
+    deployments: usize,
+    has_bars: bool,
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(env::args().skip(1)).await {
+    let done = match parse(env::args().skip(1)) {
+        Ok(Some(options)) => run(options).await,
+        Ok(None) => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -32,39 +56,69 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(mut args: impl Iterator<Item = String>) -> Result<()> {
-    let mut settings =
-        warm::Settings { rounds: 7, duration: Duration::from_secs(3), connections: 32 };
-    let mut modes = Vec::new();
+/// None if only the usage is wanted.
+fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>> {
+    let mut options = Options {
+        modes: Vec::new(),
+        rounds: 7,
+        connections: 32,
+        seconds: None,
+        deployments: 10_000,
+        has_bars: true,
+    };
     while let Some(arg) = args.next() {
         match arg.as_str() {
-            "--rounds" => settings.rounds = number(&arg, args.next())?,
-            "--connections" => settings.connections = number(&arg, args.next())?,
-            "--seconds" => {
-                settings.duration = Duration::from_secs(number(&arg, args.next())? as u64);
-            }
-            "--help" | "-h" => {
-                print!("{USAGE}");
-                return Ok(());
-            }
-            "warm" | "cold" | "swap" | "scale" => modes.push(arg),
+            "--rounds" => options.rounds = number(&arg, args.next())?,
+            "--connections" => options.connections = number(&arg, args.next())?,
+            "--seconds" => options.seconds = Some(number(&arg, args.next())? as u64),
+            "--deployments" => options.deployments = number(&arg, args.next())?,
+            "--no-bars" => options.has_bars = false,
+            "--help" | "-h" => return Ok(None),
+            mode if MODES.contains(&mode) => options.modes.push(arg),
             _ => bail!("`{arg}` is no mode and no option\n\n{USAGE}"),
         }
     }
-    let wants = |mode: &str| modes.is_empty() || modes.iter().any(|wanted| wanted == mode);
-    if wants("warm") {
-        warm::run(&settings).await?;
+    if options.modes.is_empty() {
+        options.modes = MODES.map(str::to_owned).to_vec();
     }
-    if wants("cold") {
-        cold::run().await?;
+    Ok(Some(options))
+}
+
+/// In the order they run in.
+const MODES: [&str; 7] = ["warm", "cold", "swap", "scale", "ticks", "simulate", "truth"];
+
+async fn run(options: Options) -> Result<()> {
+    let mut all = Bars::default();
+    for mode in MODES {
+        if options.modes.iter().any(|wanted| wanted == mode) {
+            println!("# {mode}\n");
+            let bars = measure(mode, &options).await?;
+            bars.print();
+            println!();
+            all.extend(bars);
+        }
     }
-    if wants("swap") {
-        change::swaps().await?;
+    if options.has_bars { all.verdict() } else { Ok(()) }
+}
+
+async fn measure(mode: &str, options: &Options) -> Result<Bars> {
+    let seconds = |default| Duration::from_secs(options.seconds.unwrap_or(default));
+    match mode {
+        "warm" => {
+            let Options { rounds, connections, .. } = *options;
+            warm::run(&warm::Settings { rounds, connections, duration: seconds(3) }).await
+        }
+        "cold" => cold::run().await,
+        "swap" => change::swaps().await,
+        "scale" => scale::run().await,
+        "ticks" => {
+            let deployments = options.deployments;
+            ticks::run(ticks::Settings { deployments, duration: seconds(30) }).await
+        }
+        "simulate" => simulate::run(),
+        "truth" => truth::run(seconds(300)).await,
+        other => unreachable!("`{other}` is not in the list"),
     }
-    if wants("scale") {
-        change::decisions().await?;
-    }
-    Ok(())
 }
 
 fn number(option: &str, value: Option<String>) -> Result<usize> {

@@ -11,11 +11,17 @@ use samovar_tests::{Samovar, paths, status};
 use serde_json::{Value, json};
 
 use crate::{
+    bars::Bars,
     baselines::{self, Baseline},
     loadgen::Load,
     numbers::{median, quantile},
     process::cpu_time,
 };
+
+/// Servers of ours with the most CPU time per request they may take, against bare hyper.
+const RATIOS_MAX: [(&str, f64); 2] = [(OLD, 4.0), (NEW, 7.0)];
+const OLD: &str = "samovar, WASI 0.2";
+const NEW: &str = "samovar, WASI 0.3";
 
 /// Before every measurement, not counted.
 const WARM_UP: Duration = Duration::from_millis(300);
@@ -45,7 +51,7 @@ struct Round {
 }
 
 /// Measures, prints a table and writes `target/bench/warm.json`.
-pub async fn run(settings: &Settings) -> Result<()> {
+pub async fn run(settings: &Settings) -> Result<Bars> {
     let samovar = Samovar::start().await;
     deploy(&samovar, settings).await;
     let hyper = Baseline::hyper()?;
@@ -66,8 +72,8 @@ pub async fn run(settings: &Settings) -> Result<()> {
     };
     let mut targets = vec![
         of_baseline("bare hyper", &hyper),
-        of_samovar("samovar, WASI 0.2", "/hello"),
-        of_samovar("samovar, WASI 0.3", "/hello-async"),
+        of_samovar(OLD, "/hello"),
+        of_samovar(NEW, "/hello-async"),
     ];
     targets.extend(peers.iter().map(|(name, server)| of_baseline(name, server)));
     for round in 1..=settings.rounds {
@@ -81,7 +87,13 @@ pub async fn run(settings: &Settings) -> Result<()> {
     print_table(&rows);
     write(&rows, settings)?;
     samovar.stop().await;
-    Ok(())
+    let mut bars = Bars::default();
+    for (name, most) in RATIOS_MAX {
+        let row = rows.iter().find(|row| row.name == name).expect("it was measured");
+        let what = format!("{name}, CPU per request against bare hyper");
+        bars.at_most(what, row.ratio, most, " ×");
+    }
+    Ok(bars)
 }
 
 /// As many replicas as connections: a 0.2 handler serves one request at a time.

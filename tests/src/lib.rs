@@ -6,10 +6,13 @@
 
 pub mod cli;
 pub mod components;
+pub mod csv;
 pub mod files;
 pub mod http;
 pub mod load;
 pub mod paths;
+pub mod pictures;
+pub mod policies;
 pub mod raw;
 pub mod server;
 pub mod status;

@@ -16,17 +16,22 @@ fn asked_often(config: Value) -> Value {
 async fn built_in_policies_are_listed_and_cannot_be_replaced() {
     let samovar = Samovar::start().await;
     let all = samovar.admin.get("/v1/policies").await.expect(200).json();
-    let lightning = list(&all, "/policies").iter().find(|policy| policy["name"] == "lightning");
-    let lightning = lightning.expect("lightning is built in");
-    assert_eq!(lightning["builtin"], true);
-    assert_eq!(lightning["description"]["name"], "lightning");
-    assert!(text(lightning, "/digest").starts_with("sha256:"));
+    let all = list(&all, "/policies");
+    let found: Vec<&str> = all.iter().map(|policy| text(policy, "/name")).collect();
+    assert_eq!(found, ["flyte", "kubetorch", "lightning", "ray-serve", "vast"]);
+    for policy in all {
+        let name = text(policy, "/name");
+        assert_eq!((&policy["builtin"], &policy["used_by"]), (&json!(true), &json!([])), "{name}");
+        assert_eq!(policy["description"]["name"], name);
+        assert!(policy["description"]["config_schema"]["properties"].is_object(), "{name}");
+        assert!(text(policy, "/digest").starts_with("sha256:"), "{name}");
 
-    let reply = samovar.admin.put("/v1/policies/lightning", component("queue-depth")).await;
-    let error = reply.refused(409, "name-taken");
-    names(&error["message"], &["lightning"]);
-    let same = samovar.admin.get("/v1/policies/lightning").await.expect(200).json();
-    assert_eq!(same["digest"], lightning["digest"]);
+        let path = format!("/v1/policies/{name}");
+        let reply = samovar.admin.put(&path, component("queue-depth")).await;
+        names(&reply.refused(409, "name-taken")["message"], &[name]);
+        samovar.admin.delete(&path).await.refused(409, "name-taken");
+        assert_eq!(samovar.admin.get(&path).await.expect(200).json(), *policy);
+    }
 }
 
 #[tokio::test]
@@ -104,6 +109,7 @@ async fn swap_replays_what_was_seen() {
     assert_eq!(swapped["policy"]["name"], "mine");
     assert_eq!(swapped["policy"]["config"], config);
     assert_eq!(swapped["policy"]["state"], "live");
+    assert_eq!(swapped["version"], 2);
     assert_eq!(swapped["previous"]["name"], "lightning");
     assert_eq!(swapped["previous"]["digest"], first["policy"]["digest"]);
     assert!(number(&swapped, "/replayed") >= seen, "{swapped}");
@@ -185,4 +191,22 @@ async fn swap_bodies_are_checked() {
     names(&error["message"], &["confg", "config"]);
     let error = samovar.admin.put_json(path, &json!({})).await.refused(422, "invalid-field");
     names(&error["message"], &["policy"]);
+}
+
+#[tokio::test]
+async fn python_policy_decides() {
+    let samovar = Samovar::start().await;
+    let pushed = samovar.push_policy("snake", "queue-depth-python").await;
+    assert_eq!(pushed["description"]["name"], "queue-depth-python");
+    samovar.deploy("pool", BEHAVE, asked_often(json!({}))).await;
+    let refused = samovar.swap("pool", "snake", json!({"waiting": 1})).await;
+    let error = refused.refused(422, "policy-create-failed");
+    names(&error["message"], &["unknown field `waiting`, expected `waiting_per_replica`"]);
+    samovar.swap("pool", "snake", json!({"waiting_per_replica": 1})).await.expect(200);
+    let load = Load::start(&samovar.http, "/pool/sleep?ms=20", 16);
+    let grows = |last: &Value| last["policy"] == "snake" && number(last, "/target") == 4;
+    let decision = samovar.wait_decision("pool", "four replicas", grows).await;
+    assert!(text(&decision, "/reason").ends_with(" wait"), "{decision}");
+    assert_eq!(decision["error"], Value::Null);
+    load.stop_without_failure().await;
 }

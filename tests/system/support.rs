@@ -17,6 +17,14 @@ pub fn fixed(count: u32) -> Value {
     json!({"replicas": count, "idle_ttl": "off"})
 }
 
+/// A pool of up to eight replicas, asked often, that does what the bad policy, pushed as `policy`, is
+/// told: `scale`. Only decisions take replicas away, and those at once.
+pub fn steered(policy: &str, scale: &str) -> Value {
+    let scaling = json!({"policy": policy, "config": {"scale": scale}, "interval": "50ms"});
+    json!({"replicas": "0..8", "initial_replicas": 1, "idle_ttl": "off", "scaledown_ttl": "1ms",
+        "scaling": scaling})
+}
+
 /// The spec `left` with the members of `right` put on top.
 pub fn with(mut left: Value, right: Value) -> Value {
     let Value::Object(members) = right else { panic!("{right} is not an object") };

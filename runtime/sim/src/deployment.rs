@@ -1,6 +1,7 @@
 //! One deployment while it is simulated: the real pool, and what its owner knows.
 
 use crate::arrivals::{Arrival, Arrivals};
+use crate::crowd::Crowd;
 use crate::faults::Injector;
 use crate::requests::{Deadlines, NONE};
 use crate::rng::{self, Rng};
@@ -68,6 +69,8 @@ pub(crate) struct Deployment {
     /// Which deployments its requests call.
     pub calls: Vec<u32>,
     pub source: Option<Box<dyn Arrivals>>,
+    /// The users of a closed loop.
+    pub crowd: Option<Crowd>,
     /// The one that is planned.
     pub arrival: Option<Arrival>,
     pub streams: Streams,
@@ -100,6 +103,7 @@ impl Deployment {
             rank,
             calls: calls.filter_map(position).collect(),
             source: open_loop(&spec, scenario.seed),
+            crowd: spec.load.as_ref().and_then(Crowd::of),
             arrival: None,
             streams: Streams {
                 service: stream("service"),

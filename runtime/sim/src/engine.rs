@@ -9,7 +9,7 @@ use crate::machine::Machine;
 use crate::outcome::{DeploymentRun, Run};
 use crate::requests::{Origin, RequestRef, Requests};
 use crate::scaler::MadeScaler;
-use crate::scenario::{DeploymentSpec, Error, Load, Scenario};
+use crate::scenario::{DeploymentSpec, Error, Scenario};
 use samovar_core::time::Timestamp;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -249,11 +249,11 @@ impl Simulation {
     }
 
     fn plan_users(&mut self, d: usize) {
-        let Some(Load::Users(users)) = &self.deployments[d].spec.load else { return };
-        for user in 0..users.count {
-            let at = Timestamp::ZERO + users.ramp.mul_f64(f64::from(user) / f64::from(users.count));
-            if at <= self.arrivals_end {
-                self.events.plan(at.as_nanos(), Event::User { deployment: d as u32, user });
+        let Some(crowd) = &self.deployments[d].crowd else { return };
+        for (user, stay) in (0..).zip(&crowd.stays) {
+            if stay.from <= self.arrivals_end {
+                let event = Event::User { deployment: d as u32, user };
+                self.events.plan(stay.from.as_nanos(), event);
             }
         }
     }

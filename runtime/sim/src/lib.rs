@@ -9,6 +9,7 @@ pub mod arrivals;
 mod calls;
 mod check;
 mod control;
+mod crowd;
 mod deployment;
 mod digest;
 pub mod distribution;

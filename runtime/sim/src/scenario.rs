@@ -161,6 +161,8 @@ pub enum Load {
     Open(Workload),
     /// A number of users who each wait for an answer before they send the next request.
     Users(Users),
+    /// Such users whose number changes.
+    Stages(Stages),
 }
 
 /// Users of a closed loop.
@@ -178,6 +180,34 @@ pub struct Users {
     /// 1 second.
     #[serde(default = "defaults::second", with = "crate::text")]
     pub after_failure: Duration,
+}
+
+/// Users of a closed loop whose number changes, as in load tests with several stages.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stages {
+    /// Pause between an answer and the next request.
+    pub think: Distribution,
+    /// Pause after a request that was refused or failed, if longer than the other one. By default
+    /// 1 second.
+    #[serde(default = "defaults::second", with = "crate::text")]
+    pub after_failure: Duration,
+    /// One after the other. There is nobody before the first, and the last one stays.
+    pub steps: Vec<Stage>,
+}
+
+/// A change of the number of users.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// When it begins.
+    #[serde(with = "crate::text")]
+    pub at: Duration,
+    /// How many there are after it. Who came last leaves first, with the answer that is waited for.
+    pub count: u32,
+    /// They come or go one after another, evenly over this time. By default all at once.
+    #[serde(default, with = "crate::text")]
+    pub ramp: Duration,
 }
 
 /// What a request calls.

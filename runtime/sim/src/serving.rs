@@ -4,7 +4,6 @@ use crate::deployment::{Deployment, nanos};
 use crate::engine::{Simulation, Todo};
 use crate::events::Event;
 use crate::requests::{Origin, RequestRef, Stage};
-use crate::scenario::Load;
 use crate::tally::Ended;
 use samovar_core::pool::{Arrival, Health, Outcome};
 use samovar_core::replica::Lease;
@@ -231,17 +230,17 @@ impl Simulation {
 
     /// A user thinks about an answer and then sends the next request, if it is in time.
     fn plan_user(&mut self, d: usize, user: u32, ended: Ended, took: u64) {
-        let Deployment { spec, streams, .. } = &mut self.deployments[d];
-        let Some(Load::Users(users)) = &spec.load else { return };
-        let mut pause = users.think.sample(&mut streams.think);
+        let Deployment { crowd, streams, .. } = &mut self.deployments[d];
+        let Some(crowd) = crowd else { return };
+        let mut pause = crowd.think.sample(&mut streams.think);
         if ended != Ended::Completed {
-            pause = pause.max(users.after_failure);
+            pause = pause.max(crowd.after_failure);
         }
         if took == 0 {
             pause = pause.max(PAUSE_MIN);
         }
         let at = self.now + pause;
-        if at <= self.arrivals_end {
+        if at <= self.arrivals_end && crowd.is_here(user, at) {
             self.events.plan(at.as_nanos(), Event::User { deployment: d as u32, user });
         }
     }

@@ -5,7 +5,9 @@ use samovar_sim::arrivals::{Arrival, Arrivals};
 use samovar_sim::faults::{ClockJump, DeploymentFaults, NodeFailure};
 use samovar_sim::outcome::Summary;
 use samovar_sim::scalers::{Fixed, Proportional};
-use samovar_sim::scenario::{CallsSpec, DeploymentSpec, Load, NodeSpec, Order, Replicas, Users};
+use samovar_sim::scenario::{
+    CallsSpec, DeploymentSpec, Load, NodeSpec, Order, Replicas, Stage, Stages, Users,
+};
 use samovar_sim::{Finished, Scaler, Scenario, Simulation};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -135,6 +137,21 @@ fn users_come_one_after_another() {
         finished.run.deployments[0].rows[..5].iter().map(|row| row.arrived).collect();
     assert_eq!(arrived.iter().sum::<u64>(), 4);
     assert!(arrived.iter().all(|arrived| *arrived <= 2), "{arrived:?}");
+}
+
+#[test]
+fn users_come_and_go_in_stages() {
+    let mut spec = spec("a", 4, 4);
+    let step = |at, count| Stage { at: at * SECOND, count, ramp: Duration::ZERO };
+    spec.load = Some(Load::Stages(Stages {
+        think: ms(900).into(),
+        after_failure: SECOND,
+        steps: vec![step(0, 2), step(3, 4), step(6, 1)],
+    }));
+    let summary = one(spec, &[]);
+    // One sends at 0 s, which waits for the start, and at 1.1 s, 2.1 s, …, 9.1 s; one until 5.1 s;
+    // two at 3 s, 4 s and 5 s.
+    assert_eq!((summary.arrived, summary.completed), (10 + 6 + 2 * 3, 10 + 6 + 2 * 3));
 }
 
 /// A driver that calls a slow and a fast deployment.

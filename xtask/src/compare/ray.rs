@@ -56,7 +56,7 @@ pub fn era(original: &mut Original, wanted: Option<&str>) -> Result<Era> {
     let installed: Era = answer["era"].as_str().context("the original names no era")?.parse()?;
     match wanted {
         Some(wanted) if wanted != installed => {
-            bail!("wanted {}, but Ray {} is installed", wanted.name(), answer["ray_version"])
+            bail!("wanted {}, but the installed Ray is {}", wanted.name(), installed.name())
         }
         _ => Ok(installed),
     }

@@ -25,6 +25,12 @@ faults = { start_fails = 0.1, crash_every = "1m", windows = [{ from = "0s", to =
 name = "heavy"
 scaling = { policy = "ray-serve", config = { target_ongoing_requests = 2 }, interval = "500ms" }
 load = { open = "poisson:5/s" }
+
+[[deployments]]
+name = "staged"
+[deployments.load.stages]
+think = "0s"
+steps = [{ at = "0s", count = 10, ramp = "5s" }, { at = "1m", count = 2 }]
 "#;
 
 #[test]
@@ -70,6 +76,12 @@ fn errors_name_the_setting_and_what_is_wrong() {
     check("start_fails = 0.1", "start_fails = 2.0", "deployments[0].faults.start_fails: 2.0 is");
     check("to = \"3m\"", "to = \"0s\"", "deployments[0].faults.windows[0]: ends before it begins");
     check("duration = \"10m\"", "duration = \"ten\"", "duration: `ten` is not a duration");
+    check("at = \"1m\", c", "at = \"4s\", c", "deployments[2].load.stages.steps[1].at: 4s is not");
+    check(
+        "{ at = \"0s\", count = 10, ramp = \"5s\" }, { at = \"1m\", count = 2 }",
+        "",
+        "steps: at l",
+    );
     check("[faults]", "[faults", "not TOML: ");
     assert!(Scenario::from_json("{").unwrap_err().to_string().starts_with("not JSON: "));
 }

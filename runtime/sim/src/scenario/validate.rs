@@ -1,6 +1,6 @@
 //! Reads scenarios and checks what the simulation relies on.
 
-use super::{CallsSpec, DeploymentSpec, Load, Scenario};
+use super::{CallsSpec, DeploymentSpec, Load, Scenario, Stages};
 use crate::faults::DeploymentFaults;
 use serde::de::DeserializeOwned;
 use std::fmt::Display;
@@ -201,11 +201,31 @@ impl DeploymentSpec {
             between("load.users.ramp", users.ramp, Duration::ZERO, DURATION_MAX)?;
             between("load.users.after_failure", users.after_failure, millisecond, DURATION_MAX)?;
         }
+        if let Some(Load::Stages(stages)) = &self.load {
+            stages.validate().map_err(|error| below("load.stages", error))?;
+        }
         if let Some(CallsSpec { to, backoff, .. }) = &self.calls {
             between("calls.to", to.len(), 1, CALLS_MAX)?;
             between("calls.backoff", *backoff, millisecond, DURATION_MAX)?;
         }
         self.faults.validate().map_err(|error| below("faults", error))
+    }
+}
+
+impl Stages {
+    fn validate(&self) -> Result<(), Error> {
+        between("after_failure", self.after_failure, Duration::from_millis(1), DURATION_MAX)?;
+        if self.steps.is_empty() {
+            return invalid("steps", "at least one is needed");
+        }
+        let mut free = Duration::ZERO;
+        for (index, step) in self.steps.iter().enumerate() {
+            let field = format!("steps[{index}]");
+            between(&format!("{field}.at"), step.at, free, DURATION_MAX)?;
+            between(&format!("{field}.ramp"), step.ramp, Duration::ZERO, DURATION_MAX)?;
+            free = step.at + step.ramp;
+        }
+        Ok(())
     }
 }
 

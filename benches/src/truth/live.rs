@@ -1,0 +1,202 @@
+//! The replay on a live server.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    sync::Mutex,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, Result, ensure};
+use samovar_tests::{Http, Samovar, component, status};
+use serde_json::{Value, json};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
+
+use super::plan::{self, HANDLERS, Handler, INTERVAL, LEAD, Subject};
+use crate::{loadgen::Connection, numbers::median};
+
+const CALIBRATIONS: usize = 7;
+
+/// What one deployment did.
+pub struct Played {
+    /// Each second from its first tick on, in the middle between two ticks as they were asked for.
+    pub samples: Vec<Sample>,
+    /// From sending a request to its answer, sorted.
+    pub latencies_us: Vec<u32>,
+    /// How much later than planned a request was sent, sorted.
+    pub late_us: Vec<u32>,
+    pub failed: Vec<String>,
+    /// The mean time between two ticks.
+    pub interval: Duration,
+}
+
+/// Replicas at one moment, those that drain not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sample {
+    pub replicas: u64,
+    pub target: u64,
+}
+
+/// How long a handler takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// From sending a request to its answer, on a ready replica.
+    pub service: Duration,
+    /// How much longer it takes at zero replicas.
+    pub start_up: Duration,
+}
+
+/// Measures how long the handlers take when nothing else runs.
+pub async fn timings(samovar: &Samovar) -> Result<Vec<(Handler, Timing)>> {
+    let mut timings = Vec::new();
+    for handler in HANDLERS {
+        timings.push((handler, timing(samovar, handler).await?));
+    }
+    Ok(timings)
+}
+
+async fn timing(samovar: &Samovar, handler: Handler) -> Result<Timing> {
+    let name = "calibration";
+    let spec = json!({
+        "replicas": "0..1", "idle_ttl": "1s", "scaledown_ttl": "1s", "concurrency": 1,
+        "scaling": {"policy": "flyte", "interval": "100ms"},
+    });
+    samovar.deploy(name, handler.guest, spec).await;
+    let address = samovar.http.address();
+    let request = plan::request(address, name);
+    let mut connection = Connection::new(address);
+    let (mut cold, mut warm) = (Vec::new(), Vec::new());
+    for _ in 0..CALIBRATIONS {
+        samovar.wait_status(name, "no replicas", |seen| status::all_replicas(seen) == 0).await;
+        cold.push(f64::from(one(&mut connection, &request).await?));
+        warm.push(f64::from(one(&mut connection, &request).await?));
+    }
+    samovar.admin.delete(&format!("/v1/deployments/{name}")).await;
+    let gone = async || {
+        let reply = samovar.admin.get(&format!("/v1/deployments/{name}")).await;
+        (reply.status == 404).then_some(())
+    };
+    samovar_tests::eventually("the deployment is gone", gone).await;
+    let (cold, warm) = (median(cold), median(warm));
+    let micros = |micros: f64| Duration::from_micros(micros.max(0.0) as u64);
+    Ok(Timing { service: micros(warm), start_up: micros(cold - warm) })
+}
+
+async fn one(connection: &mut Connection, request: &[u8]) -> Result<u32> {
+    let started = Instant::now();
+    let status = connection.send(request).await?;
+    ensure!(status == 200, "the handler answered {status}");
+    Ok(micros(started.elapsed()))
+}
+
+/// Replays the requests to all deployments at once.
+pub async fn play(
+    samovar: &Samovar,
+    subjects: &[Subject],
+    times: &[Duration],
+    total: Duration,
+) -> Result<Vec<Played>> {
+    let mut digests = Vec::new();
+    for handler in HANDLERS {
+        digests.push((handler, samovar.upload(component(handler.guest)).await));
+    }
+    let mut players = JoinSet::new();
+    for (index, subject) in subjects.iter().enumerate() {
+        let uploaded = digests.iter().find(|(handler, _)| *handler == subject.handler);
+        let (_, digest) = uploaded.context("every handler was uploaded")?;
+        let name = subject.name();
+        let reply = samovar.put_spec(&name, digest, subject.spec(INTERVAL)).await;
+        ensure!(reply.status == 201, "PUT {name}: {} {}", reply.status, reply.text());
+        let zero = first_tick(samovar, &name).await?;
+        let (address, admin) = (samovar.http.address(), samovar.admin.clone());
+        let times = times.to_vec();
+        players.spawn(async move {
+            let sampled = tokio::spawn(sample(admin, name.clone(), zero, total));
+            let sent = send(address, name, times, zero + LEAD).await;
+            (index, sent, sampled.await)
+        });
+    }
+    let mut all: Vec<Option<Played>> = subjects.iter().map(|_| None).collect();
+    while let Some(played) = players.join_next().await {
+        let (index, sent, samples) = played.context("a player panicked")?;
+        let interval = interval(samovar, &subjects[index].name()).await?;
+        let samples = samples.context("a sampler panicked")?;
+        all[index] = Some(Played { samples, interval, ..sent });
+    }
+    all.into_iter().map(|played| played.context("every player ended")).collect()
+}
+
+/// When a deployment ticked first, on this process's clock. The simulation begins with a tick.
+async fn first_tick(samovar: &Samovar, name: &str) -> Result<Instant> {
+    let decided = async || samovar.decisions(name).await.into_iter().next();
+    let first = samovar_tests::eventually("a first decision", decided).await;
+    let at = UNIX_EPOCH + Duration::from_millis(status::number(&first, "/at_ms"));
+    let ago = unix_now().duration_since(at).unwrap_or_default();
+    ensure!(ago < LEAD / 2, "the first decision of {name} was seen {ago:?} late");
+    Ok(Instant::now() - ago)
+}
+
+/// The mean time between two decisions.
+async fn interval(samovar: &Samovar, name: &str) -> Result<Duration> {
+    let log = samovar.decisions(name).await;
+    let at = |decision: Option<&Value>| Some(status::number(decision?, "/at_ms"));
+    let (first, last) = at(log.first()).zip(at(log.last())).context("no decisions")?;
+    ensure!(log.len() > 1, "{name} decided once");
+    Ok(Duration::from_millis(last - first) / (log.len() as u32 - 1))
+}
+
+async fn sample(admin: Http, name: String, zero: Instant, total: Duration) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    for second in 0..(LEAD + total).as_secs() {
+        sleep_until(zero + Duration::from_secs(second) + INTERVAL / 2).await;
+        let seen = admin.get(&format!("/v1/deployments/{name}")).await.expect(200).json();
+        let starting = status::number(&seen, "/replicas/starting");
+        let target = status::number(&seen, "/target");
+        samples.push(Sample { replicas: starting + status::ready(&seen), target });
+    }
+    samples
+}
+
+/// Sends requests at their times whatever becomes of those before, on as many connections as that
+/// takes.
+async fn send(address: SocketAddr, name: String, times: Vec<Duration>, start: Instant) -> Played {
+    let request: Arc<[u8]> = plan::request(address, &name).into();
+    let idle = Arc::new(Mutex::new(Vec::<Connection>::new()));
+    let mut under_way = JoinSet::new();
+    for at in times {
+        sleep_until(start + at).await;
+        let (idle, request) = (Arc::clone(&idle), Arc::clone(&request));
+        under_way.spawn(async move {
+            let late = micros((start + at).elapsed());
+            let taken = idle.lock().expect("nobody panics with it").pop();
+            let mut connection = taken.unwrap_or_else(|| Connection::new(address));
+            let answer = one(&mut connection, &request).await;
+            idle.lock().expect("nobody panics with it").push(connection);
+            (late, answer)
+        });
+    }
+    let (mut latencies_us, mut late_us, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+    while let Some(ended) = under_way.join_next().await {
+        let (late, answer) = ended.expect("a request does not panic");
+        late_us.push(late);
+        match answer {
+            Ok(latency) => latencies_us.push(latency),
+            Err(error) => failed.push(format!("{error:#}")),
+        }
+    }
+    latencies_us.sort_unstable();
+    late_us.sort_unstable();
+    Played { samples: Vec::new(), latencies_us, late_us, failed, interval: INTERVAL }
+}
+
+fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
+}
+
+#[allow(clippy::disallowed_methods, reason = "the decision log has wall clock times")]
+fn unix_now() -> SystemTime {
+    SystemTime::now()
+}
