@@ -11,6 +11,7 @@ mod trial;
 
 use crate::api::{ApiError, ErrorCode};
 use crate::deployment::{Deployment, Deployments};
+use crate::driver::Loops;
 use crate::library::{Library, blocking};
 use crate::slots::Slots;
 use crate::spec::DeploymentName;
@@ -31,6 +32,8 @@ pub struct Control {
     pub deployments: Arc<Deployments>,
     /// What the machine holds.
     pub slots: Arc<Slots>,
+    /// Where the control loops run.
+    loops: Loops,
     /// Bytes of one upload.
     component_bytes_max: u64,
     /// Whether guests may make the host panic.
@@ -55,8 +58,13 @@ pub struct Setup {
 
 impl Control {
     /// Manages nothing yet; see [`Control::restore`].
-    pub fn new(setup: Setup) -> Arc<Self> {
-        Arc::new(Control {
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no thread for the control loops.
+    pub fn new(setup: Setup) -> std::io::Result<Arc<Self>> {
+        Ok(Arc::new(Control {
+            loops: Loops::start()?,
             store: setup.store,
             library: setup.library,
             deployments: Arc::default(),
@@ -64,7 +72,7 @@ impl Control {
             component_bytes_max: setup.component_bytes_max,
             fault_injection: setup.fault_injection,
             changing: DashMap::new(),
-        })
+        }))
     }
 
     /// One deployment.

@@ -51,7 +51,8 @@ pub async fn run(config: ServerConfig, fault_injection: bool) -> anyhow::Result<
         slots: config.slots,
         component_bytes_max: config.max_component_size,
         fault_injection,
-    });
+    })
+    .context("start the control loops")?;
     control.restore().await;
     let stop = CancellationToken::new();
     let connections = TaskTracker::new();

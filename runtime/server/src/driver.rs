@@ -1,8 +1,9 @@
 //! The control loop of one deployment: look, ask the policy, act.
 //!
-//! Each deployment has a loop of its own, so that none waits for another. Nothing waits for a slow
-//! policy either: while it thinks, time-outs of the pool are still kept, and its late answer counts
-//! for the next tick.
+//! Each deployment has a loop of its own, and nothing waits for a slow policy: while it thinks,
+//! time-outs of the pool are still kept, and its late answer counts for the next tick. All loops
+//! share one thread. A policy that answers quickly is called in place, because handing a question
+//! over to another thread and back costs more than the answer.
 
 use crate::api::{self, LimitedBy};
 use crate::clock;
@@ -17,11 +18,49 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
-/// A question to a policy that is under way, with what it was told.
-struct Asked {
+/// The thread of all control loops. What they do is short, and apart from the threads that serve
+/// requests: a policy may be called in place.
+pub struct Loops {
+    handle: Handle,
+    /// The thread ends when this is dropped.
+    _stop: oneshot::Sender<()>,
+}
+
+impl Loops {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no thread or no timer.
+    pub fn start() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let thread = std::thread::Builder::new().name("control".to_owned());
+        thread.spawn(move || {
+            _ = runtime.block_on(stopped); // Ends with an error: nothing is ever sent.
+        })?;
+        Ok(Loops { handle, _stop: stop })
+    }
+
+    /// Runs the loop of a deployment until it is deleted and drained.
+    pub fn drive(&self, deployment: Arc<Deployment>, slots: Arc<Slots>) {
+        self.handle.spawn(run(deployment, slots));
+    }
+}
+
+/// A question to a policy.
+struct Question {
     seen: Observation,
     scaler: Arc<crate::policy::Scaler>,
+}
+
+/// A question that is under way.
+struct Asked {
+    question: Question,
     /// When to stop waiting.
     until: Timestamp,
     answer: Pin<Box<dyn Future<Output = Result<Scaled, Failure>> + Send>>,
@@ -36,18 +75,26 @@ struct Decided {
     target: Target,
 }
 
-/// Runs until the deployment is deleted and drained.
-pub async fn run(deployment: Arc<Deployment>, slots: Arc<Slots>) {
-    let mut next_tick = clock::now();
+/// What a loop remembers from one tick to the next.
+struct Memory {
+    next_tick: Timestamp,
+    /// What the policy wanted when the machine had less room. To hold means to go on wanting it.
+    short_of: Option<u32>,
+}
+
+async fn run(deployment: Arc<Deployment>, slots: Arc<Slots>) {
+    let mut memory = Memory { next_tick: clock::now(), short_of: None };
     let mut asked: Option<Asked> = None;
     loop {
         let now = clock::now();
-        if let Some(told) = asked.take_if(|asked| asked.until <= now) {
-            apply(&deployment, &slots, told, Err(Failure::late(ANSWER_MAX)));
+        if let Some(late) = asked.take_if(|asked| asked.until <= now) {
+            let failure = Err(Failure::late(ANSWER_MAX));
+            apply(&deployment, &slots, &mut memory, late.question, failure);
         }
-        if now >= next_tick && asked.is_none() {
-            asked = ask(&deployment, &slots, now);
-            next_tick = tick::after(next_tick, now, deployment.live().spec.scaling.interval);
+        if now >= memory.next_tick && asked.is_none() {
+            let interval = deployment.live().spec.scaling.interval;
+            memory.next_tick = tick::after(memory.next_tick, now, interval);
+            asked = ask(&deployment, &slots, &mut memory, now);
         }
         let retired = deployment.plan_retired();
         let wake = deployment.live().pool.plan(now);
@@ -55,7 +102,7 @@ pub async fn run(deployment: Arc<Deployment>, slots: Arc<Slots>) {
             slots.release(&deployment.name);
             return;
         }
-        let tick = asked.as_ref().map_or(next_tick, |asked| asked.until);
+        let tick = asked.as_ref().map_or(memory.next_tick, |asked| asked.until);
         let due = [wake, retired, Some(tick)].into_iter().flatten().min();
         let longest = match deployment.counts() {
             counts if counts.starting + counts.ready + counts.draining > 0 => PAUSE_MAX,
@@ -65,10 +112,7 @@ pub async fn run(deployment: Arc<Deployment>, slots: Arc<Slots>) {
         tokio::select! {
             answer = answered(&mut asked) => {
                 let told = asked.take().expect("only an asked policy answers");
-                if let Some(sooner) = apply(&deployment, &slots, told, answer) {
-                    // A policy that asks for less than a pause would keep a processor busy.
-                    next_tick = next_tick.min(sooner.max(clock::now() + PAUSE_MIN));
-                }
+                apply(&deployment, &slots, &mut memory, told.question, answer);
             }
             () = sleep(pause) => {}
             () = deployment.attention.notified() => {}
@@ -90,15 +134,39 @@ async fn sleep(pause: Duration) {
     }
 }
 
-/// Asks the live policy, unless the pool sleeps: then only a request can wake it, no answer would
-/// count, and others may have its share of the machine.
-fn ask(deployment: &Arc<Deployment>, slots: &Slots, now: Timestamp) -> Option<Asked> {
+/// Asks the live policy, and the one in the shadow. Most answer at once; the answer of one that is
+/// slow or busy is waited for.
+fn ask(
+    deployment: &Arc<Deployment>,
+    slots: &Slots,
+    memory: &mut Memory,
+    now: Timestamp,
+) -> Option<Asked> {
+    let question = question(deployment, slots, memory, now)?;
+    if let Some(answer) = question.scaler.scale_here(&question.seen) {
+        apply(deployment, slots, memory, question, answer);
+        return None;
+    }
+    let (seen, asking) = (question.seen.clone(), Arc::clone(&question.scaler));
+    let answer = Box::pin(async move { asking.scale(seen).await });
+    Some(Asked { question, until: now + ANSWER_MAX, answer })
+}
+
+/// What the live policy is asked, unless the pool sleeps: then only a request can wake it, no answer
+/// would count, and others may have its share of the machine.
+fn question(
+    deployment: &Arc<Deployment>,
+    slots: &Slots,
+    memory: &mut Memory,
+    now: Timestamp,
+) -> Option<Question> {
     if deployment.is_deleted() {
         return None;
     }
     let live = deployment.live();
     if live.pool.is_asleep() {
         slots.release(&deployment.name);
+        memory.short_of = None;
         return None;
     }
     let scaler = Arc::clone(&deployment.scaling.lock().scaler);
@@ -109,49 +177,48 @@ fn ask(deployment: &Arc<Deployment>, slots: &Slots, now: Timestamp) -> Option<As
     if let Some(shadow) = deployment.shadow() {
         shadow.ask(deployment, &seen);
     }
-    let question = seen.clone();
-    let asking = Arc::clone(&scaler);
-    let answer = Box::pin(async move { asking.scale(question).await });
-    Some(Asked { seen, scaler, until: now + ANSWER_MAX, answer })
+    Some(Question { seen, scaler })
 }
 
-/// Makes a decision of an answer. Answers when the policy wants to be asked again, if it said: that
-/// can bring the next tick forward.
+/// Makes a decision of an answer. When the policy wants to be asked again can bring the next tick
+/// forward.
 fn apply(
     deployment: &Deployment,
     slots: &Slots,
-    told: Asked,
+    memory: &mut Memory,
+    question: Question,
     answer: Result<Scaled, Failure>,
-) -> Option<Timestamp> {
+) {
     let now = clock::now();
-    let Asked { seen, scaler, .. } = told;
+    let Question { seen, scaler } = question;
     {
         let scaling = deployment.scaling.lock();
         if !Arc::ptr_eq(&scaling.scaler, &scaler) {
-            return Some(now); // Swapped meanwhile: the new policy is asked at once.
+            memory.next_tick = now; // Swapped meanwhile: the new policy is asked at once.
+            return;
         }
     }
     let live = deployment.live();
     let decided = answer.map_err(|failure| failure.to_string()).and_then(|scaled| {
         let limits = live.pool.limits();
-        let current = live.pool.counts().target;
+        let current = live.pool.counts().target.max(memory.short_of.unwrap_or(0));
         let wish = scaled.answer.wish;
         let unshared = target::decide(wish, current, limits.min, limits.max, u32::MAX);
-        let unshared = unshared.map_err(|_| not_finite(wish))?;
-        let share = slots.claim(&deployment.name, unshared.replicas);
+        let wanted = unshared.map_err(|_| not_finite(wish))?.replicas;
+        let share = slots.claim(&deployment.name, wanted);
         let target = target::decide(wish, current, limits.min, limits.max, share);
-        Ok(Decided {
-            scaled,
-            wanted: unshared.replicas,
-            target: target.map_err(|_| not_finite(wish))?,
-        })
+        let target = target.map_err(|_| not_finite(wish))?;
+        memory.short_of = (target.replicas < wanted).then_some(wanted);
+        Ok(Decided { scaled, wanted, target })
     });
-    let mut next = None;
     match &decided {
         Ok(Decided { scaled, target, .. }) => {
             deployment.policy_counts.decisions.fetch_add(1, Relaxed);
             live.pool.set_target(target.replicas, &scaled.answer.remove_first, now);
-            next = scaled.answer.next_tick;
+            if let Some(sooner) = scaled.answer.next_tick {
+                // A policy that asks for less than a pause would keep a processor busy.
+                memory.next_tick = memory.next_tick.min(sooner.max(now + PAUSE_MIN));
+            }
         }
         Err(error) => {
             deployment.policy_counts.errors.fetch_add(1, Relaxed);
@@ -159,7 +226,6 @@ fn apply(
         }
     }
     record(deployment, &seen, decided);
-    next
 }
 
 fn not_finite(wish: Wish) -> String {

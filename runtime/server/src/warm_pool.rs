@@ -18,6 +18,7 @@ use samovar_core::replica::{Lease, ReplicaId};
 use samovar_core::time::Timestamp;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +37,8 @@ pub struct Shared {
     pub slots: Arc<Semaphore>,
     /// Rung when a pool may need the control loop before its next tick.
     pub attention: Arc<Notify>,
+    /// Where replicas start and live: with the requests, not with the control loops.
+    pub runtime: Handle,
     /// Whether guests may make the host panic; for tests.
     pub fault_injection: bool,
 }
@@ -283,7 +286,7 @@ impl WarmPool {
         let Some(this) = self.this.upgrade() else {
             return; // The pool itself is being dropped.
         };
-        tokio::spawn(async move {
+        self.shared.runtime.spawn(async move {
             let made = this.make(lease).await;
             this.started(lease, made);
         });

@@ -86,6 +86,7 @@ impl Simulation {
         let deployment = &mut self.deployments[d];
         if deployment.pool.is_asleep() {
             self.machine.claim(deployment.rank, 0);
+            deployment.control.short_of = None;
             return;
         }
         let seen = deployment.pool.observe(deployment.scaler.needs_replicas(), now);
@@ -121,12 +122,16 @@ impl Simulation {
         let deployment = &mut self.deployments[d];
         let limits = deployment.pool.limits();
         let (min, max) = (limits.min, limits.max);
-        let current = deployment.pool.counts().target;
+        let before = deployment.pool.counts().target;
+        // To hold means to go on wanting what the machine had no room for.
+        let current = before.max(deployment.control.short_of.unwrap_or(0));
         let machine = &mut self.machine;
         let decided = asked.answer.ok().and_then(|answer| {
             let unshared = target::decide(answer.wish, current, min, max, u32::MAX).ok()?;
             let share = machine.claim(deployment.rank, unshared.replicas);
             let target = target::decide(answer.wish, current, min, max, share).ok()?;
+            let wanted = unshared.replicas;
+            deployment.control.short_of = (target.replicas < wanted).then_some(wanted);
             Some((answer, target))
         });
         let Some((answer, target)) = decided else {
@@ -141,7 +146,7 @@ impl Simulation {
             book.planned(d, now);
         }
         let reached = deployment.pool.counts().target;
-        deployment.tally.target_changes += u64::from(reached != current);
+        deployment.tally.target_changes += u64::from(reached != before);
         self.digest.mix(u64::from(reached));
         if let Some(sooner) = answer.next_tick {
             let control = &mut deployment.control;

@@ -43,6 +43,8 @@ pub(crate) struct Asked {
 /// The control loop's memory.
 pub(crate) struct ControlLoop {
     pub next_tick: Timestamp,
+    /// What the policy wanted when the machine had less room.
+    pub short_of: Option<u32>,
     pub asked: Option<Asked>,
     /// Of the planned turn that counts.
     pub generation: u32,
@@ -99,7 +101,12 @@ impl Deployment {
             pool: Pool::new(spec.limits(), Timestamp::ZERO),
             replicas: Vec::new(),
             scaler,
-            control: ControlLoop { next_tick: Timestamp::ZERO, asked: None, generation: 0 },
+            control: ControlLoop {
+                next_tick: Timestamp::ZERO,
+                short_of: None,
+                asked: None,
+                generation: 0,
+            },
             rank,
             calls: calls.filter_map(position).collect(),
             source: open_loop(&spec, scenario.seed),

@@ -5,7 +5,6 @@ use super::{Control, not_found};
 use crate::api::{self, ApiError, ErrorCode, PolicyVersion, Via};
 use crate::clock;
 use crate::deployment::{Deployment, History, Parts, RequestLimits, Revision, Scaling, Shadow};
-use crate::driver;
 use crate::library::LazyCode;
 use crate::logs::{GuestOutput, LogStream};
 use crate::spec::{DeploymentName, DeploymentSpec, Digest, PolicyName, RawSpec, World};
@@ -279,6 +278,7 @@ impl Control {
         let shared = Shared {
             slots: Arc::clone(&self.slots.places),
             attention: Arc::clone(&parts.attention),
+            runtime: tokio::runtime::Handle::current(),
             fault_injection: self.fault_injection,
         };
         let pool = WarmPool::new(settings, code, Arc::clone(&parts.log), shared);
@@ -303,8 +303,7 @@ impl Control {
     }
 
     fn drive(&self, deployment: Arc<Deployment>) {
-        let slots = Arc::clone(&self.slots);
-        tokio::spawn(driver::run(deployment, slots));
+        self.loops.drive(deployment, Arc::clone(&self.slots));
     }
 
     /// The last decisions of one deployment.

@@ -91,15 +91,26 @@ impl Shadow {
             self.skipped.fetch_add(1, Relaxed);
             return;
         }
+        if let Some(answer) = self.scaler.scale_here(seen) {
+            return self.answered(deployment, seen, answer);
+        }
         let (shadow, deployment) = (Arc::clone(self), Arc::clone(deployment));
         let seen = seen.clone();
         tokio::spawn(async move {
-            let (now, bounds) = (seen.now, (seen.target, seen.min, seen.max));
-            let answer = shadow.scaler.scale(seen).await;
-            shadow.is_busy.store(false, Relaxed);
-            let decision = shadow.decide(answer, bounds);
-            deployment.note_shadow(&shadow, now, decision);
+            let answer = shadow.scaler.scale(seen.clone()).await;
+            shadow.answered(&deployment, &seen, answer);
         });
+    }
+
+    fn answered(
+        &self,
+        deployment: &Deployment,
+        seen: &Observation,
+        answer: Result<Scaled, Failure>,
+    ) {
+        self.is_busy.store(false, Relaxed);
+        let decision = self.decide(answer, (seen.target, seen.min, seen.max));
+        deployment.note_shadow(self, seen.now, decision);
     }
 
     fn decide(

@@ -4,6 +4,7 @@ use super::port::Port;
 use super::sandbox::{self, Sandbox};
 use super::worker::{Job, Worker};
 use crate::api::{ApiError, ErrorCode, PolicyDescription};
+use crate::clock;
 use crate::spec::Digest;
 use crate::wasm::component::unknown_import;
 use parking_lot::Mutex;
@@ -28,15 +29,23 @@ pub struct PolicyHost {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ScalerId(u64);
 
-/// A policy that runs: one thread with one instance, for any number of deployments. The thread ends
-/// with the last handle.
+/// The longest answer of a policy that is called in place.
+const QUICK_MAX: Duration = Duration::from_millis(5);
+/// How long a policy that was slower is called on its own thread.
+const SLOW_FOR: Duration = Duration::from_secs(10);
+
+/// A policy that runs: one instance for any number of deployments, and a thread for what takes its
+/// time. The thread ends with the last handle.
 pub struct Program {
     /// The component it was made from.
     pub digest: Digest,
     /// What it says about itself.
     pub description: PolicyDescription,
+    worker: Arc<Mutex<Worker>>,
     jobs: mpsc::Sender<Job>,
     next_id: AtomicU64,
+    /// Until when it is called on its own thread, in nanoseconds on the clock.
+    slow_until: AtomicU64,
 }
 
 /// A policy on the thread that calls it, for what has no server around it. It knows no past: a
@@ -178,11 +187,14 @@ impl PolicyHost {
         let (jobs, receiver) = mpsc::channel();
         let name = format!("policy-{}", &digest.hex()[..8]);
         let thread = std::thread::Builder::new().name(name);
-        thread.spawn(move || worker.run(receiver)).map_err(|error| {
+        let worker = Arc::new(Mutex::new(worker));
+        let working = Arc::clone(&worker);
+        thread.spawn(move || Worker::run(&working, receiver)).map_err(|error| {
             let message = format!("start a thread for the policy: {error}");
             ApiError::new(ErrorCode::PolicyCreateFailed, message)
         })?;
-        Ok(Arc::new(Program { digest, description, jobs, next_id: AtomicU64::new(0) }))
+        let (next_id, slow_until) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Arc::new(Program { digest, description, worker, jobs, next_id, slow_until }))
     }
 
     /// Starts a compiled policy on the calling thread.
@@ -276,7 +288,24 @@ impl Scaler {
         Ok((scaler, replayed))
     }
 
-    /// One tick.
+    /// One tick, on the calling thread. None if the policy is busy, was slow lately or must be made
+    /// first: then [`Scaler::scale`] asks it on its own thread.
+    pub fn scale_here(&self, seen: &Observation) -> Option<Result<Scaled, Failure>> {
+        let program = &self.program;
+        let begun = clock::now();
+        if begun.as_nanos() < program.slow_until.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut worker = program.worker.try_lock().filter(|worker| worker.is_made(self.id))?;
+        let scaled = worker.scale(self.id, seen);
+        let now = clock::now();
+        if scaled.is_err() || now.since(begun) > QUICK_MAX {
+            program.slow_until.store((now + SLOW_FOR).as_nanos(), Ordering::Relaxed);
+        }
+        Some(scaled)
+    }
+
+    /// One tick, on the policy's own thread.
     ///
     /// # Errors
     ///

@@ -79,16 +79,25 @@ impl Worker {
     }
 
     /// Works until nobody can send a job any more.
-    pub fn run(mut self, jobs: Receiver<Job>) {
+    pub fn run(worker: &Mutex<Worker>, jobs: Receiver<Job>) {
         while let Ok(job) = jobs.recv() {
             match job {
                 Job::Create { id, config, ring, reply } => {
-                    _ = reply.send(self.create(id, config, ring));
+                    let made = worker.lock().create(id, config, ring);
+                    _ = reply.send(made);
                 }
-                Job::Scale { id, seen, reply } => _ = reply.send(self.scale(id, &seen)),
-                Job::Forget(id) => self.forget(id),
+                Job::Scale { id, seen, reply } => {
+                    let scaled = worker.lock().scale(id, &seen);
+                    _ = reply.send(scaled);
+                }
+                Job::Forget(id) => worker.lock().forget(id),
             }
         }
+    }
+
+    /// Whether a scaler can be asked without making it first, which takes its time.
+    pub fn is_made(&self, id: ScalerId) -> bool {
+        self.scalers.get(&id).is_some_and(|scaler| scaler.resource.is_some())
     }
 
     /// What the policy says about itself.
