@@ -31,6 +31,18 @@ impl<T> Routes<T> {
         Self { prefixes, depth_max: depth_max.unwrap_or(0) }
     }
 
+    /// These routes and one more, or another target for one of them.
+    pub fn with(&self, prefix: &str, to: T) -> Self
+    where
+        T: Clone,
+    {
+        let mut more = self.clone();
+        let prefix = prefix.trim_end_matches('/');
+        more.depth_max = more.depth_max.max(prefix.matches('/').count());
+        more.prefixes.insert(prefix.to_owned(), to);
+        more
+    }
+
     /// The target for `path`, and how many bytes of `path` its prefix takes.
     pub fn find(&self, path: &str) -> Option<(&T, usize)> {
         // Where the path's first `depth_max` segments end, the whole path included.
@@ -53,6 +65,14 @@ impl<T> Routes<T> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn one_more_route_is_as_if_it_had_been_there() {
+        let more = routes().with("/x/y/z/", 9).with("/a", 8);
+        assert_eq!(more.find("/x/y/z/q"), Some((&9, 6)));
+        assert_eq!(more.find("/a/c"), Some((&8, 2)));
+        assert_eq!(more.find("/a/b"), Some((&2, 4)));
+    }
 
     fn routes() -> Routes<u32> {
         Routes::new([

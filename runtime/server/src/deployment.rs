@@ -419,6 +419,8 @@ pub struct Parts {
 pub struct Deployments {
     by_name: DashMap<DeploymentName, Arc<Deployment>>,
     routes: ArcSwap<Routes<Arc<Deployment>>>,
+    /// Held while routes are made, or of two changes at once one could be lost.
+    routing: Mutex<()>,
 }
 
 impl Deployments {
@@ -439,6 +441,14 @@ impl Deployments {
         list
     }
 
+    /// Adds a new deployment and its route.
+    pub fn add(&self, deployment: Arc<Deployment>) {
+        let route = deployment.live().spec.route.clone();
+        self.by_name.insert(deployment.name.clone(), Arc::clone(&deployment));
+        let _routing = self.routing.lock();
+        self.routes.store(Arc::new(self.routes.load().with(&route, deployment)));
+    }
+
     /// Adds deployments, then routes to all of them.
     pub fn insert(&self, deployments: impl IntoIterator<Item = Arc<Deployment>>) {
         for deployment in deployments {
@@ -455,6 +465,7 @@ impl Deployments {
 
     /// Makes the routes anew, after a deployment or its route changed.
     pub fn reroute(&self) {
+        let _routing = self.routing.lock();
         let routes = Routes::new(
             self.list()
                 .into_iter()

@@ -10,6 +10,7 @@ use crate::clock;
 use crate::deployment::Deployment;
 use crate::policy::host::{Failure, Scaled};
 use crate::slots::Slots;
+use crate::spec::PolicyName;
 use samovar_core::observation::Observation;
 use samovar_core::target::{self, Target, Wish};
 use samovar_core::tick::{self, ANSWER_MAX, PAUSE_MAX, PAUSE_MIN};
@@ -191,13 +192,14 @@ fn apply(
 ) {
     let now = clock::now();
     let Question { seen, scaler } = question;
-    {
+    let policy = {
         let scaling = deployment.scaling.lock();
         if !Arc::ptr_eq(&scaling.scaler, &scaler) {
             memory.next_tick = now; // Swapped meanwhile: the new policy is asked at once.
             return;
         }
-    }
+        scaling.policy.clone()
+    };
     let live = deployment.live();
     let decided = answer.map_err(|failure| failure.to_string()).and_then(|scaled| {
         let limits = live.pool.limits();
@@ -225,7 +227,7 @@ fn apply(
             tracing::warn!(deployment = %deployment.name, "policy failed, target stays: {error}");
         }
     }
-    record(deployment, &seen, decided);
+    record(deployment, &Question { seen, scaler }, policy, decided);
 }
 
 fn not_finite(wish: Wish) -> String {
@@ -236,14 +238,24 @@ fn not_finite(wish: Wish) -> String {
 }
 
 /// Writes the decision log and the policy's state.
-fn record(deployment: &Deployment, seen: &Observation, decided: Result<Decided, String>) {
+fn record(
+    deployment: &Deployment,
+    question: &Question,
+    policy: PolicyName,
+    decided: Result<Decided, String>,
+) {
     let held = deployment.live().pool.counts().target;
-    let mut scaling = deployment.scaling.lock();
-    scaling.last_error = decided.as_ref().err().cloned();
+    let Question { seen, scaler } = question;
+    {
+        let mut scaling = deployment.scaling.lock();
+        if Arc::ptr_eq(&scaling.scaler, scaler) {
+            scaling.last_error = decided.as_ref().err().cloned();
+        }
+    }
     let base = api::Decision {
         at_ms: clock::unix_ms(),
-        policy: scaling.policy.clone(),
-        digest: scaling.digest(),
+        policy,
+        digest: scaler.program().digest,
         wish: api::Wish::Hold,
         proposed: None,
         target: held,
@@ -257,7 +269,6 @@ fn record(deployment: &Deployment, seen: &Observation, decided: Result<Decided, 
         ongoing: seen.ongoing.into(),
         shadow: None,
     };
-    drop(scaling);
     let wanted = decided.as_ref().ok().map(|decided| decided.wanted);
     let decision = match decided {
         Ok(Decided { scaled, target, .. }) => api::Decision {

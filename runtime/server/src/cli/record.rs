@@ -72,7 +72,6 @@ type Told = (usize, Result<RequestEvent, ClientError>);
 impl Record {
     /// Records, then writes the file.
     pub async fn run(self) -> anyhow::Result<()> {
-        check(&self.to)?;
         let client = self.connection.client()?;
         let (tell, mut told) = mpsc::channel(1024);
         let mut start_us = u64::MAX;
@@ -80,6 +79,7 @@ impl Record {
             start_us = start_us.min(listen(&client, index, name, tell.clone()).await?);
         }
         drop(tell);
+        check(&self.to)?;
         let end_us = start_us.saturating_add(self.time.as_micros() as u64);
         let tape = self.tape(&mut told, end_us).await?;
         let written = self.write(tape, start_us, end_us)?;
@@ -97,7 +97,10 @@ impl Record {
             tokio::select! {
                 event = told.recv() => match event {
                     Some((index, event)) => tape.note(index, event?),
-                    None => bail!("the deployments are gone"),
+                    None => {
+                        failure::warn("the deployments are gone: the recording ends here");
+                        break;
+                    }
                 },
                 _ = ticks.tick() => {
                     let passed = started.elapsed();

@@ -71,7 +71,7 @@ impl Control {
                     deployment.delete();
                     return Err(error);
                 }
-                self.deployments.insert([Arc::clone(&deployment)]);
+                self.deployments.add(Arc::clone(&deployment));
                 self.drive(Arc::clone(&deployment));
                 Ok((true, deployment.to_api()))
             }
@@ -288,17 +288,13 @@ impl Control {
 
     /// Two deployments cannot have one route.
     fn check_route(&self, name: &DeploymentName, spec: &DeploymentSpec) -> Result<(), ApiError> {
-        let other = self
-            .deployments
-            .list()
-            .into_iter()
-            .find(|other| other.name != *name && other.live().spec.route == spec.route);
-        match other {
-            None => Ok(()),
-            Some(other) => {
+        let routes = self.deployments.routes();
+        match routes.find(&spec.route) {
+            Some((other, _)) if other.name != *name && other.live().spec.route == spec.route => {
                 let message = format!("the route {} belongs to `{}`", spec.route, other.name);
                 Err(ApiError::new(ErrorCode::NameTaken, message).with_field("spec.route"))
             }
+            Some(_) | None => Ok(()),
         }
     }
 

@@ -6,6 +6,7 @@ use crate::clock;
 use crate::policy::host::Failure;
 use crate::policy::{Program, Scaler};
 use crate::spec::{DeploymentName, Digest};
+use crate::wasm::inspect::Kind;
 use samovar_core::observation::Observation;
 use samovar_core::ring::KEPT;
 use samovar_core::target::{self, Wish};
@@ -63,7 +64,10 @@ impl Control {
     fn candidate(&self, test: &api::TestPolicy) -> Result<Digest, ApiError> {
         match (&test.policy, test.component) {
             (Some(policy), None) => self.policy_digest(policy),
-            (None, Some(digest)) => Ok(digest),
+            (None, Some(digest)) => {
+                self.world(&digest, Kind::Policy).map_err(|error| error.with_field("component"))?;
+                Ok(digest)
+            }
             (Some(_), Some(_)) | (None, None) => {
                 let message = "name the candidate by either `policy` or `component`";
                 Err(ApiError::new(ErrorCode::InvalidField, message).with_field("policy"))

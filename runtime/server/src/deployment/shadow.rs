@@ -16,7 +16,7 @@ use samovar_core::target::{self, Wish};
 use samovar_core::time::Timestamp;
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// A policy in the shadow of a deployment's live one.
 pub struct Shadow {
@@ -30,15 +30,22 @@ pub struct Shadow {
     pub replayed: u64,
     since_ms: u64,
     is_busy: AtomicBool,
-    is_apart: AtomicBool,
-    compared: AtomicU64,
-    more: AtomicU64,
-    fewer: AtomicU64,
-    failed: AtomicU64,
-    skipped: AtomicU64,
-    last_error: Mutex<Option<String>>,
+    tally: Mutex<Tally>,
     /// An answer that came before that of the live policy, with its observation's time.
     early: Mutex<Option<(Timestamp, api::ShadowDecision)>>,
+}
+
+/// What came of its ticks.
+#[derive(Default)]
+struct Tally {
+    compared: u64,
+    more: u64,
+    fewer: u64,
+    failed: u64,
+    skipped: u64,
+    last_error: Option<String>,
+    /// Whether the two differed when they were last compared.
+    is_apart: bool,
 }
 
 impl Shadow {
@@ -56,31 +63,26 @@ impl Shadow {
             replayed,
             since_ms: clock::unix_ms(),
             is_busy: AtomicBool::new(false),
-            is_apart: AtomicBool::new(false),
-            compared: AtomicU64::new(0),
-            more: AtomicU64::new(0),
-            fewer: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            skipped: AtomicU64::new(0),
-            last_error: Mutex::default(),
+            tally: Mutex::default(),
             early: Mutex::default(),
         })
     }
 
     /// As in the admin API.
     pub fn to_api(&self) -> api::Shadow {
+        let tally = self.tally.lock();
         api::Shadow {
             name: self.policy.clone(),
             digest: self.scaler.program().digest,
             config: self.config.clone(),
             since_ms: self.since_ms,
             replayed: self.replayed,
-            compared: self.compared.load(Relaxed),
-            more: self.more.load(Relaxed),
-            fewer: self.fewer.load(Relaxed),
-            failed: self.failed.load(Relaxed),
-            skipped: self.skipped.load(Relaxed),
-            last_error: self.last_error.lock().clone(),
+            compared: tally.compared,
+            more: tally.more,
+            fewer: tally.fewer,
+            failed: tally.failed,
+            skipped: tally.skipped,
+            last_error: tally.last_error.clone(),
         }
     }
 
@@ -88,7 +90,7 @@ impl Shadow {
     /// is told what it missed before its next question.
     pub fn ask(self: &Arc<Self>, deployment: &Arc<Deployment>, seen: &Observation) {
         if self.is_busy.swap(true, Relaxed) {
-            self.skipped.fetch_add(1, Relaxed);
+            self.tally.lock().skipped += 1;
             return;
         }
         if let Some(answer) = self.scaler.scale_here(seen) {
@@ -133,7 +135,10 @@ impl Shadow {
             let target = target.map_err(|_| "it answered what is not a number".to_owned())?;
             Ok((wish, target.replicas, scaled.answer.reason))
         });
-        *self.last_error.lock() = decided.as_ref().err().cloned();
+        let mut tally = self.tally.lock();
+        tally.last_error = decided.as_ref().err().cloned();
+        tally.failed += u64::from(decided.is_err());
+        drop(tally);
         match decided {
             Ok((wish, target, reason)) => api::ShadowDecision {
                 wish: match wish {
@@ -144,10 +149,7 @@ impl Shadow {
                 reason,
                 ..base
             },
-            Err(error) => {
-                self.failed.fetch_add(1, Relaxed);
-                api::ShadowDecision { error: Some(error), ..base }
-            }
+            Err(error) => api::ShadowDecision { error: Some(error), ..base },
         }
     }
 
@@ -171,13 +173,14 @@ impl Shadow {
     ) {
         let (Some(live), Some(shadow)) = (live, decision.target) else { return };
         decision.differs = live != shadow;
-        self.compared.fetch_add(1, Relaxed);
-        match shadow.cmp(&live) {
-            std::cmp::Ordering::Greater => _ = self.more.fetch_add(1, Relaxed),
-            std::cmp::Ordering::Less => _ = self.fewer.fetch_add(1, Relaxed),
-            std::cmp::Ordering::Equal => {}
-        }
-        if self.is_apart.swap(decision.differs, Relaxed) != decision.differs {
+        let parted = {
+            let mut tally = self.tally.lock();
+            tally.compared += 1;
+            tally.more += u64::from(shadow > live);
+            tally.fewer += u64::from(shadow < live);
+            std::mem::replace(&mut tally.is_apart, decision.differs) != decision.differs
+        };
+        if parted {
             let text = match decision.differs {
                 true => format!("shadow {} wants {shadow}, live wants {live}", self.policy),
                 false => format!("shadow {} and live agree on {live}", self.policy),

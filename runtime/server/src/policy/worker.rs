@@ -149,7 +149,7 @@ impl Worker {
         now: Timestamp,
     ) -> Result<(), Failure> {
         let scaler = self.scalers.get(&id).ok_or_else(Failure::gone)?;
-        let Some(fed) = scaler.fed else { return Ok(()) };
+        let fed = scaler.fed.unwrap_or(Timestamp::ZERO);
         let missed: Vec<Observation> = {
             let ring = scaler.ring.lock();
             let newer = ring.iter().rev().take_while(|seen| seen.now > fed);

@@ -73,7 +73,7 @@ fn write_versions(out: &mut dyn Write, versions: &[api::PolicyVersion]) -> io::R
     for version in versions {
         table.row([
             version.version.to_string(),
-            human::time_of_day(version.since_ms),
+            human::date_time(version.since_ms),
             version.via.as_str().to_owned(),
             version.name.to_string(),
             version.digest.short(),
