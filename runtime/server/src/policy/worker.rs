@@ -269,7 +269,8 @@ impl Worker {
         })
     }
 
-    fn fuel_of_last_call(&self) -> u64 {
+    /// Instructions the last call took, roughly.
+    pub fn fuel_of_last_call(&self) -> u64 {
         let left = self.instance.as_ref().and_then(|instance| instance.store.get_fuel().ok());
         FUEL_PER_CALL - left.unwrap_or(0)
     }
