@@ -31,7 +31,7 @@ impl Ring {
     }
 
     /// The observations, oldest first.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Observation> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Observation> + ExactSizeIterator {
         self.kept.iter()
     }
 

@@ -82,7 +82,7 @@ impl Explore {
 }
 
 fn scaler(policies: &mut Policies, seed: u64, spec: &DeploymentSpec) -> MadeScaler {
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         return native(seed, spec);
     }
     let index = seed / 2 % BUILTINS.len() as u64;
