@@ -21,6 +21,7 @@ mod limits;
 mod limits_http;
 mod policies;
 mod policies_bad;
+mod policy_crash;
 mod policy_promote;
 mod policy_replay;
 mod policy_rollback;
