@@ -4,7 +4,7 @@ use samovar_tests::status::{list, number, text};
 use samovar_tests::{Load, Samovar, component, eventually, unique};
 use serde_json::{Value, json};
 
-use crate::support::{BAD_POLICY, BEHAVE, names, some_decisions, steered};
+use crate::support::{BAD_POLICY, BEHAVE, names, some_decisions, steered, with};
 
 /// A deployment whose live policy wants two replicas. The same policy is there as `other` too, as a
 /// component of its own.
@@ -166,6 +166,28 @@ async fn trapping_shadow_of_the_same_component_fails_alone() {
 }
 
 #[tokio::test]
+async fn looping_shadow_leaves_other_deployments_alone() {
+    let samovar = live_wants_two().await;
+    let spec = steered("lightning", "");
+    let spec = with(spec, json!({"scaling": {"policy": "lightning", "interval": "50ms"}}));
+    samovar.deploy("neighbour", BEHAVE, spec).await;
+    let load = Load::start(&samovar.http, "/neighbour/ok", 2);
+    let config = json!({"scale": "loop", "after": 100});
+    samovar.shadow("pool", "other", config).await.expect(200);
+    let failed = |shadow: &Value| number(shadow, "/failed") >= 1;
+    samovar.wait_shadow("pool", "a failure", failed).await;
+    let before = samovar.decisions("neighbour").await.len();
+    let failures = async || number(&samovar.status("pool").await["shadow"], "/failed");
+    let first = failures().await;
+    eventually("it fails again and again", async || (failures().await >= first + 5).then_some(()))
+        .await;
+    let decisions = samovar.decisions("neighbour").await;
+    assert!(decisions.len() >= before + 5, "{} after {before}", decisions.len());
+    assert!(decisions.iter().all(|decision| decision["error"].is_null()), "{decisions:?}");
+    load.stop_without_failure().await;
+}
+
+#[tokio::test]
 async fn shadow_that_cannot_start_leaves_the_one_before() {
     let samovar = live_wants_two().await;
     some_decisions(&samovar, "pool", 3).await;
@@ -195,7 +217,7 @@ async fn shadow_is_replaced_and_stopped() {
     samovar.wait_decision("pool", "beside lightning", by_lightning).await;
     let spec = steered("steered", "replicas:2");
     let digest = samovar.status("pool").await["component"].clone();
-    let spec = crate::support::with(spec, json!({"queue": {"max": 7}}));
+    let spec = with(spec, json!({"queue": {"max": 7}}));
     samovar.put_spec("pool", digest.as_str().expect("a digest"), spec).await.expect(200);
     assert_eq!(samovar.get_shadow("pool").await.expect(200).json()["name"], "lightning");
 

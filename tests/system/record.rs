@@ -124,6 +124,22 @@ async fn interrupted_recording_is_written_and_can_be_simulated() {
 }
 
 #[tokio::test]
+async fn recording_ends_with_its_deployment() {
+    let samovar = Samovar::start().await;
+    samovar.deploy("gone", BEHAVE, fixed(1)).await;
+    let recording = samovar.cli().spawn(&["record", "gone", "--for", "1h"]);
+    recording.listens_to_interrupts().await;
+    for _ in 0..5 {
+        samovar.http.get("/gone/ok").await.expect(200);
+    }
+    samovar.admin.delete("/v1/deployments/gone").await.expect(204);
+    let ended = recording.ended().await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "wrote 5 requests to trace.csv\n"));
+    assert_eq!(ended.stderr, "warning: the deployments are gone: the recording ends here\n");
+    assert_eq!(trace(&samovar, "trace.csv").len(), 5);
+}
+
+#[tokio::test]
 async fn recording_slows_nobody_and_ends_with_its_reader() {
     let samovar = Samovar::start().await;
     samovar.deploy("busy", BEHAVE, fixed(1)).await;
@@ -152,6 +168,9 @@ async fn what_cannot_be_recorded_is_refused_at_once() {
     }
     cli.fails(2, &["record"]).await;
     cli.fails(2, &["record", "busy", "--for", "soon"]).await;
+    let left = fs::read_dir(samovar.folder()).expect("it is there").flatten();
+    let traces = left.filter(|file| file.path().extension().is_some_and(|kind| kind == "csv"));
+    assert_eq!(traces.count(), 0, "nothing was recorded");
     // A failed recording does not touch what was there.
     let kept = samovar.folder().join("kept.csv");
     fs::write(&kept, "at_s\n1\n").expect("write a file");
