@@ -5,8 +5,9 @@ use crate::clock;
 use crate::config::{LogFormat, ServerConfig};
 use crate::control::{Control, Setup};
 use crate::ingress::Ingress;
-use crate::library::{BUILTINS, Library};
+use crate::library::Library;
 use crate::policy::Program;
+use crate::spec::DEFAULT_POLICY;
 use crate::store::{self, Store};
 use crate::wasm::compile::CompileLimits;
 use anyhow::Context as _;
@@ -43,8 +44,9 @@ pub async fn run(config: ServerConfig, fault_injection: bool) -> anyhow::Result<
     let limits =
         CompileLimits { timeout: config.compile_timeout, memory_bytes: config.compile_memory };
     let library = Library::new(Arc::clone(&store), limits, config.slots)?;
-    // Held while the server runs, so that they are warm for the first deployment.
-    let _builtins = start_builtins(&library).await?;
+    // Held while the server runs, so that it is warm for the first deployment. The other built-in
+    // policies are compiled when they are first asked for.
+    let _default = start_default(&library).await?;
     let control = Control::new(Setup {
         store,
         library,
@@ -88,14 +90,10 @@ pub async fn run(config: ServerConfig, fault_injection: bool) -> anyhow::Result<
     Ok(())
 }
 
-async fn start_builtins(library: &Library) -> anyhow::Result<Vec<Arc<Program>>> {
-    let mut programs = Vec::new();
-    for builtin in BUILTINS {
-        let (digest, _) = library.builtin(builtin.name).expect("it is built in");
-        let program = library.program(digest).await;
-        programs.push(program.with_context(|| format!("start the policy `{}`", builtin.name))?);
-    }
-    Ok(programs)
+async fn start_default(library: &Library) -> anyhow::Result<Arc<Program>> {
+    let (digest, _) = library.builtin(DEFAULT_POLICY).expect("it is built in");
+    let program = library.program(digest).await;
+    program.with_context(|| format!("start the policy `{DEFAULT_POLICY}`"))
 }
 
 async fn drained(control: &Control, connections: &TaskTracker) {

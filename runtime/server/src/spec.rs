@@ -23,7 +23,7 @@ pub use names::{DeploymentName, Digest, PolicyName};
 use raw::Object;
 pub use raw::{RawLimits, RawQueue, RawReplicas, RawScaling, RawSpec};
 pub use units::{Count, DurationText, ParseError, SizeText, Ttl};
-pub use validate::{duration, size, within};
+pub use validate::{DEFAULT_POLICY, duration, size, within};
 
 /// A checked spec: every setting has a value, and every value is inside its bounds.
 ///

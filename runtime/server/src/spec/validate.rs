@@ -49,7 +49,8 @@ const CONFIG_BYTES_MAX: usize = 64 * 1024;
 
 const DEFAULT_REPLICAS: Replicas = Replicas { min: 0, max: 4 };
 const DEFAULT_CONCURRENCY_03: u64 = 16;
-const DEFAULT_POLICY: &str = "lightning";
+/// The policy of a deployment that names none.
+pub const DEFAULT_POLICY: &str = "lightning";
 const DEFAULT_QUEUE_MAX: u64 = 1000;
 const DEFAULT_IDLE_TTL: Ttl = Ttl::After(Duration::from_secs(5 * 60));
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
