@@ -122,6 +122,48 @@ fn pictures_and_files_that_pages_name_are_there() {
     }
 }
 
+/// The keys that are allowed where `bad` is written: the message about it names them.
+fn keys_beside(bad: &str) -> Vec<String> {
+    let folder = TempDir::new().unwrap();
+    let text = bad.replace("BAD", "no_such_key = 1");
+    fs::write(folder.path().join("bad.toml"), text).unwrap();
+    let command = "samovar simulate --scenario bad.toml 2>&1 || true";
+    let message = shell(folder.path(), command);
+    let (_, allowed) = message.split_once(", expected ").unwrap_or_else(|| panic!("{message}"));
+    allowed.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_key_of_a_scenario_is_described() {
+    let page = fs::read_to_string(docs().join("README.md")).unwrap();
+    let (_, reference) = page.split_once("## Every key").unwrap();
+    let places = [
+        "BAD",
+        "nodes = [{ BAD }]",
+        "[faults]\nBAD",
+        "[faults]\nclock_jumps = [{ BAD }]",
+        "[faults]\nnode_failures = [{ BAD }]",
+        "[[deployments]]\nBAD",
+        "[[deployments]]\nreplicas = { BAD }",
+        "[[deployments]]\nqueue = { BAD }",
+        "[[deployments]]\nscaling = { BAD }",
+        "[[deployments]]\nload = { BAD }",
+        "[[deployments]]\nload = { users = { BAD } }",
+        "[[deployments]]\nload = { stages = { BAD } }",
+        "[[deployments]]\nload = { stages = { steps = [{ BAD }] } }",
+        "[[deployments]]\ncalls = { BAD }",
+        "[[deployments]]\nfaults = { BAD }",
+        "[[deployments]]\nfaults = { windows = [{ BAD }] }",
+    ];
+    for place in places {
+        for key in keys_beside(place) {
+            let ways =
+                [format!("`{key}`"), format!(".{key}`"), format!("`{key}."), format!(" {key} =")];
+            assert!(ways.iter().any(|way| reference.contains(way)), "{key} of {place}");
+        }
+    }
+}
+
 /// Runs a scenario of the model composition and gives its deployments by name.
 fn run(scenario: &str) -> BTreeMap<String, Value> {
     let folder = TempDir::new().unwrap();
