@@ -10,7 +10,7 @@ use crate::clock;
 use crate::deployment::Deployment;
 use crate::policy::host::{Failure, Scaled};
 use crate::slots::Slots;
-use crate::spec::PolicyName;
+use crate::spec::{DeploymentName, PolicyName};
 use samovar_core::observation::Observation;
 use samovar_core::target::{self, Target, Wish};
 use samovar_core::tick::{self, ANSWER_MAX, PAUSE_MAX, PAUSE_MIN};
@@ -81,10 +81,31 @@ struct Memory {
     next_tick: Timestamp,
     /// What the policy wanted when the machine had less room. To hold means to go on wanting it.
     short_of: Option<u32>,
+    /// What was claimed of the machine last; none if nothing is.
+    claimed: Option<u32>,
+}
+
+impl Memory {
+    /// How many of `wanted` replicas the machine has room for.
+    fn claim(&mut self, slots: &Slots, name: &DeploymentName, wanted: u32) -> u32 {
+        if self.claimed == Some(wanted) && !slots.is_short() {
+            return wanted;
+        }
+        self.claimed = Some(wanted);
+        slots.claim(name, wanted)
+    }
+
+    /// The pool sleeps: others may have its share.
+    fn release(&mut self, slots: &Slots, name: &DeploymentName) {
+        self.short_of = None;
+        if self.claimed.take().is_some() {
+            slots.release(name);
+        }
+    }
 }
 
 async fn run(deployment: Arc<Deployment>, slots: Arc<Slots>) {
-    let mut memory = Memory { next_tick: clock::now(), short_of: None };
+    let mut memory = Memory { next_tick: clock::now(), short_of: None, claimed: None };
     let mut asked: Option<Asked> = None;
     loop {
         let now = clock::now();
@@ -166,8 +187,7 @@ fn question(
     }
     let live = deployment.live();
     if live.pool.is_asleep() {
-        slots.release(&deployment.name);
-        memory.short_of = None;
+        memory.release(slots, &deployment.name);
         return None;
     }
     let scaler = Arc::clone(&deployment.scaling.lock().scaler);
@@ -207,7 +227,7 @@ fn apply(
         let wish = scaled.answer.wish;
         let unshared = target::decide(wish, current, limits.min, limits.max, u32::MAX);
         let wanted = unshared.map_err(|_| not_finite(wish))?.replicas;
-        let share = slots.claim(&deployment.name, wanted);
+        let share = memory.claim(slots, &deployment.name, wanted);
         let target = target::decide(wish, current, limits.min, limits.max, share);
         let target = target.map_err(|_| not_finite(wish))?;
         memory.short_of = (target.replicas < wanted).then_some(wanted);

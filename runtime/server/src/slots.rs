@@ -5,6 +5,7 @@ use parking_lot::Mutex;
 use samovar_core::share::fair_shares;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Semaphore;
 
 /// Room for instances on this machine.
@@ -13,6 +14,8 @@ pub struct Slots {
     pub places: Arc<Semaphore>,
     total: u32,
     wants: Mutex<Wants>,
+    /// Whether more is wanted than there is; read without the lock.
+    is_short: AtomicBool,
 }
 
 #[derive(Default)]
@@ -58,7 +61,13 @@ impl Slots {
     /// Room for `total` instances.
     pub fn new(total: u32) -> Self {
         let places = Arc::new(Semaphore::new(total as usize));
-        Slots { places, total, wants: Mutex::default() }
+        Slots { places, total, wants: Mutex::default(), is_short: AtomicBool::new(false) }
+    }
+
+    /// Whether a claim that has not changed must be made again, because others may have changed
+    /// theirs.
+    pub fn is_short(&self) -> bool {
+        self.is_short.load(Ordering::Relaxed)
     }
 
     /// A deployment wants this many replicas. Answers how many it may have: all of them while
@@ -66,7 +75,9 @@ impl Slots {
     pub fn claim(&self, name: &DeploymentName, wanted: u32) -> u32 {
         let mut wants = self.wants.lock();
         wants.set(name, wanted);
-        if wants.sum <= u64::from(self.total) {
+        let is_short = wants.sum > u64::from(self.total);
+        self.is_short.store(is_short, Ordering::Relaxed);
+        if !is_short {
             return wanted;
         }
         if !wants.is_shared {
@@ -81,6 +92,7 @@ impl Slots {
         if let Some(before) = wants.by_name.remove(name) {
             wants.sum -= u64::from(before.wanted);
             wants.is_shared = false;
+            self.is_short.store(wants.sum > u64::from(self.total), Ordering::Relaxed);
         }
     }
 }

@@ -105,6 +105,14 @@ impl Simulate {
     }
 
     fn report(&self, scenario: &Scenario, runs: &[Run], digests: &[String]) -> anyhow::Result<()> {
+        // Pictures first: whoever reads the table may stop reading.
+        if !self.plot.is_empty() {
+            let title = self.title.clone().unwrap_or_else(|| self.input.title(scenario));
+            let svg = report::svg(&title, runs)?;
+            for file in &self.plot {
+                draw(file, &svg, self.width)?;
+            }
+        }
         let is_stdout = |file: &Option<PathBuf>| file.as_deref() == Some(Path::new("-"));
         let mut out = std::io::stdout().lock();
         match &self.json {
@@ -127,14 +135,6 @@ impl Simulate {
             writeln!(out, "seed {}, digest {}", scenario.seed, digests.join(" "))?;
         }
         out.flush()?;
-        if self.plot.is_empty() {
-            return Ok(());
-        }
-        let title = self.title.clone().unwrap_or_else(|| self.input.title(scenario));
-        let svg = report::svg(&title, runs)?;
-        for file in &self.plot {
-            draw(file, &svg, self.width)?;
-        }
         Ok(())
     }
 
