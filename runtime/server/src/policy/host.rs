@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use samovar_core::observation::Observation;
 use samovar_core::ring::Ring;
 use samovar_core::target::Answer;
+use samovar_core::time::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -289,8 +290,8 @@ impl Scaler {
         Ok((scaler, replayed))
     }
 
-    /// One tick, on the calling thread. None if the policy is busy, was slow lately or must be made
-    /// first: then [`Scaler::scale`] asks it on its own thread.
+    /// One tick, on the calling thread. None if the policy is busy, was slow lately, has ever failed
+    /// here or must be made first: then [`Scaler::scale`] asks it on its own thread.
     pub fn scale_here(&self, seen: &Observation) -> Option<Result<Scaled, Failure>> {
         let program = &self.program;
         if clock::now().as_nanos() < program.slow_until.load(Ordering::Relaxed) {
@@ -298,10 +299,13 @@ impl Scaler {
         }
         let mut worker = program.worker.try_lock().filter(|worker| worker.is_made(self.id))?;
         let scaled = worker.scale(self.id, seen);
-        if scaled.is_err() || worker.fuel_of_last_call() > QUICK_FUEL_MAX {
-            let until = clock::now() + SLOW_FOR;
-            program.slow_until.store(until.as_nanos(), Ordering::Relaxed);
-        }
+        let until = match &scaled {
+            // It may have called something of WASI that waits, which can be done there only.
+            Err(_) => Timestamp::MAX,
+            Ok(_) if worker.fuel_of_last_call() > QUICK_FUEL_MAX => clock::now() + SLOW_FOR,
+            Ok(_) => return Some(scaled),
+        };
+        program.slow_until.store(until.as_nanos(), Ordering::Relaxed);
         Some(scaled)
     }
 

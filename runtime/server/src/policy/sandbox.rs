@@ -8,7 +8,9 @@
 use crate::wasm::memory::{MemoryLimit, Parts};
 use std::time::Duration;
 use wasmtime::component::{Linker, Resource, ResourceTable};
-use wasmtime::{Engine, Store};
+use wasmtime::{Engine, Store, StoreContextMut};
+use wasmtime_wasi::p2::DynOutputStream;
+use wasmtime_wasi::p2::bindings::sync::io::streams::StreamError;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::random::Deterministic;
 use wasmtime_wasi::{
@@ -101,8 +103,23 @@ pub fn linker(engine: &Engine) -> anyhow::Result<Linker<Sandbox>> {
     poll.func_wrap("poll", |_, (_,): (Vec<Resource<DynPollable>>,)| {
         Err::<(Vec<u32>,), _>(waiting())
     })?;
+    // These would start an async runtime to wait for a pipe that never makes anybody wait, which
+    // panics on the thread of the control loops.
+    let mut streams = linker.instance("wasi:io/streams@0.2.12")?;
+    streams.func_wrap(
+        "[method]output-stream.blocking-write-and-flush",
+        |mut store: StoreContextMut<'_, Sandbox>, (stream, bytes): (Output, Vec<u8>)| {
+            let written = store.data_mut().table.get_mut(&stream)?.write(bytes.into());
+            Ok((written.map_err(|_| StreamError::Closed),))
+        },
+    )?;
+    streams.func_wrap("[method]output-stream.blocking-flush", |_, (_,): (Output,)| {
+        Ok((Ok::<(), StreamError>(()),))
+    })?;
     Ok(linker)
 }
+
+type Output = Resource<DynOutputStream>;
 
 fn waiting() -> wasmtime::Error {
     wasmtime::format_err!("a policy must not wait")
