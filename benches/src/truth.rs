@@ -2,9 +2,10 @@
 //!
 //! Each built-in policy scales a handler that serves one request at a time and one that serves
 //! several, all on one server. The client sends at the times of the trace, whatever becomes of the
-//! requests before. The simulator is then given the same trace and settings, and what it cannot
-//! know: how long the handlers take and how far ticks were apart, both as measured. Its clock
-//! begins with the first tick, so the trace is placed by each deployment's first live tick.
+//! requests before. The simulator is then given the same settings, the trace as it was sent, and
+//! what it cannot know: how long the handlers take and how far ticks were apart, both as measured.
+//! Its clock begins with the first tick, so the trace is placed by each deployment's first live
+//! tick.
 
 mod live;
 mod plan;
@@ -25,6 +26,9 @@ use simulated::Simulated;
 const WITHIN_ONE_PERCENT_MIN: f64 = 95.0;
 /// Between the 95 % quantiles of the latency, of the live one.
 const P95_APART_PERCENT_MAX: f64 = 15.0;
+
+/// A client that is this late has been kept from running, and so has the server.
+const STALL_MS: f64 = 250.0;
 
 /// One deployment, live and simulated.
 struct Compared {
@@ -50,7 +54,7 @@ pub async fn run(total: Duration) -> Result<Bars> {
     eprintln!("replaying {} requests to each of {} deployments", times.len(), subjects.len());
     let played = live::play(&samovar, &subjects, &times, total).await?;
     samovar.stop().await;
-    let simulated = simulated::run(&subjects, &times, total, &timings, &played)?;
+    let simulated = simulated::run(&subjects, total, &timings, &played)?;
     let both = subjects.into_iter().zip(played).zip(simulated);
     let all: Vec<Compared> = both
         .map(|((subject, played), simulated)| Compared { subject, played, simulated })
@@ -123,7 +127,18 @@ fn print(all: &[Compared], requests: usize) {
     let mut late: Vec<u32> = all.iter().flat_map(|one| one.played.late_us.clone()).collect();
     late.sort_unstable();
     let at = |share| f64::from(quantile(&late, share)) / 1000.0;
-    println!("requests were sent late by p50 {:.1} ms, p99 {:.1} ms", at(0.5), at(0.99));
+    println!(
+        "requests were sent late by p50 {:.1} ms, p99 {:.1} ms, most {:.1} ms",
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
+    if at(1.0) > STALL_MS {
+        println!(
+            "the machine stood still meanwhile: the live server's ticks came late, which the \
+             simulator does not know; measure again when it is quiet"
+        );
+    }
 }
 
 fn bars(all: &[Compared]) -> Bars {
@@ -154,6 +169,7 @@ fn write(all: &[Compared]) -> Result<()> {
     let deployment = |one: &Compared| {
         json!({
             "name": one.subject.name(),
+            "sent_s": one.played.sent.iter().map(Duration::as_secs_f64).collect::<Vec<_>>(),
             "interval_ms": one.played.interval.as_secs_f64() * 1e3,
             "replicas": both(one, |sample| sample.replicas),
             "targets": both(one, |sample| sample.target),

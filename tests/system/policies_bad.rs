@@ -120,6 +120,11 @@ async fn target_holds_when_scale_traps() {
 }
 
 #[tokio::test]
+async fn target_holds_when_scale_panics() {
+    target_holds("panic").await;
+}
+
+#[tokio::test]
 async fn target_holds_when_scale_loops() {
     target_holds("loop").await;
 }

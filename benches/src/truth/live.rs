@@ -19,14 +19,19 @@ use super::plan::{self, HANDLERS, Handler, INTERVAL, LEAD, Subject};
 use crate::{loadgen::Connection, numbers::median};
 
 const CALIBRATIONS: usize = 7;
+/// A connection that was not used for this long is not used again: the server may be closing it.
+const KEPT_IDLE: Duration = Duration::from_secs(10);
 
 /// What one deployment did.
+#[derive(Default)]
 pub struct Played {
     /// Each second from its first tick on, in the middle between two ticks as they were asked for.
     pub samples: Vec<Sample>,
     /// From sending a request to its answer, sorted.
     pub latencies_us: Vec<u32>,
-    /// How much later than planned a request was sent, sorted.
+    /// When requests were sent, from the start of the requests on, in order.
+    pub sent: Vec<Duration>,
+    /// How much later than planned that was, sorted.
     pub late_us: Vec<u32>,
     pub failed: Vec<String>,
     /// The mean time between two ticks.
@@ -164,32 +169,36 @@ async fn sample(admin: Http, name: String, zero: Instant, total: Duration) -> Ve
 /// takes.
 async fn send(address: SocketAddr, name: String, times: Vec<Duration>, start: Instant) -> Played {
     let request: Arc<[u8]> = plan::request(address, &name).into();
-    let idle = Arc::new(Mutex::new(Vec::<Connection>::new()));
+    let idle = Arc::new(Mutex::new(Vec::<(Instant, Connection)>::new()));
     let mut under_way = JoinSet::new();
     for at in times {
         sleep_until(start + at).await;
         let (idle, request) = (Arc::clone(&idle), Arc::clone(&request));
         under_way.spawn(async move {
-            let late = micros((start + at).elapsed());
+            let sent = start.elapsed();
             let taken = idle.lock().expect("nobody panics with it").pop();
-            let mut connection = taken.unwrap_or_else(|| Connection::new(address));
+            let fresh = taken.filter(|(since, _)| since.elapsed() < KEPT_IDLE);
+            let mut connection =
+                fresh.map_or_else(|| Connection::new(address), |(_, connection)| connection);
             let answer = one(&mut connection, &request).await;
-            idle.lock().expect("nobody panics with it").push(connection);
-            (late, answer)
+            idle.lock().expect("nobody panics with it").push((Instant::now(), connection));
+            (at, sent, answer)
         });
     }
-    let (mut latencies_us, mut late_us, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+    let mut played = Played::default();
     while let Some(ended) = under_way.join_next().await {
-        let (late, answer) = ended.expect("a request does not panic");
-        late_us.push(late);
+        let (at, sent, answer) = ended.expect("a request does not panic");
+        played.sent.push(sent);
+        played.late_us.push(micros(sent.saturating_sub(at)));
         match answer {
-            Ok(latency) => latencies_us.push(latency),
-            Err(error) => failed.push(format!("{error:#}")),
+            Ok(latency) => played.latencies_us.push(latency),
+            Err(error) => played.failed.push(format!("{error:#}")),
         }
     }
-    latencies_us.sort_unstable();
-    late_us.sort_unstable();
-    Played { samples: Vec::new(), latencies_us, late_us, failed, interval: INTERVAL }
+    played.sent.sort_unstable();
+    played.latencies_us.sort_unstable();
+    played.late_us.sort_unstable();
+    played
 }
 
 fn micros(time: Duration) -> u32 {

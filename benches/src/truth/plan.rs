@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::policies::BUILTIN;
 
 /// How long a handler sleeps on each request.
-pub const SLEEP: Duration = Duration::from_millis(500);
+pub const SLEEP: Duration = Duration::from_millis(800);
 /// From the first tick of a deployment to the start of its requests: whole ticks without any.
 pub const LEAD: Duration = Duration::from_secs(5);
 /// Time between two ticks, as it is asked for.
@@ -18,25 +18,25 @@ const SEED: u64 = 1;
 /// The rate in requests per second at parts of the whole time, straight lines between them.
 const RATES: [(f64, f64); 18] = [
     (0.0, 0.0),
-    (0.2, 60.0),
-    (0.3, 40.0),
+    (0.2, 36.0),
+    (0.3, 24.0),
     (0.3, 4.0),
     (0.4, 4.0),
-    (0.4, 60.0),
-    (0.44, 60.0),
-    (0.44, 10.0),
-    (0.5, 10.0),
-    (0.5, 60.0),
-    (0.54, 60.0),
-    (0.54, 10.0),
-    (0.6, 10.0),
+    (0.4, 36.0),
+    (0.44, 36.0),
+    (0.44, 6.0),
+    (0.5, 6.0),
+    (0.5, 36.0),
+    (0.54, 36.0),
+    (0.54, 6.0),
+    (0.6, 6.0),
     (0.6, 0.0),
     (0.75, 0.0),
-    (0.9, 50.0),
-    (0.95, 50.0),
+    (0.9, 30.0),
+    (0.95, 30.0),
     (1.0, 5.0),
 ];
-const RATE_MAX: f64 = 60.0;
+const RATE_MAX: f64 = 36.0;
 
 /// A handler that sleeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Subject {
             "replicas": {"min": 0, "max": REPLICAS_MAX},
             "concurrency": self.handler.concurrency,
             "idle_ttl": "off",
-            "scaledown_ttl": "2s",
+            "scaledown_ttl": "2500ms",
             "queue": {"max": 100_000, "timeout": "120s"},
             "scaling": {
                 "policy": self.policy,
@@ -90,12 +90,13 @@ impl Subject {
         })
     }
 
-    /// Settings under which much happens within minutes.
+    /// Settings under which much happens within minutes. Where a time may have a fraction, it ends
+    /// between two ticks: at a whole number of ticks, a clock's microseconds would decide.
     fn config(&self) -> Value {
         let at_once = self.handler.concurrency;
         match self.policy {
             "lightning" => json!({
-                "scale_out_interval": 2, "scale_in_interval": 2, "max_batch_size": 2 * at_once,
+                "scale_out_interval": 2.5, "scale_in_interval": 2.5, "max_batch_size": 2 * at_once,
             }),
             "vast" => {
                 let per_second = f64::from(at_once) / SLEEP.as_secs_f64();
@@ -114,8 +115,8 @@ impl Subject {
                 "scale_down_delay": "5s", "scale_to_zero_pod_retention_period": "5s",
             }),
             "ray-serve" => json!({
-                "target_ongoing_requests": at_once, "look_back_period_s": 10,
-                "upscale_delay_s": 3, "downscale_delay_s": 10,
+                "target_ongoing_requests": at_once, "look_back_period_s": 9.5,
+                "upscale_delay_s": 3.5, "downscale_delay_s": 10.5,
             }),
             other => unreachable!("`{other}` is not built in"),
         }
@@ -163,7 +164,7 @@ mod tests {
     #[test]
     fn rate_follows_the_lines() {
         let at = [0.0, 0.1, 0.25, 0.3, 0.42, 0.7, 1.0].map(|part| rate(part).round());
-        assert_eq!(at, [0.0, 30.0, 50.0, 4.0, 60.0, 0.0, 5.0]);
+        assert_eq!(at, [0.0, 18.0, 30.0, 4.0, 36.0, 0.0, 5.0]);
     }
 
     #[test]

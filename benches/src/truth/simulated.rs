@@ -29,14 +29,13 @@ pub struct Simulated {
 /// Simulates all deployments, with the times measured live.
 pub fn run(
     subjects: &[Subject],
-    times: &[Duration],
     total: Duration,
     timings: &[(Handler, Timing)],
     played: &[Played],
 ) -> Result<Vec<Simulated>> {
     let folder = tempfile::tempdir().context("make a folder")?;
     let (trace, scenario) = (folder.path().join("trace.csv"), folder.path().join("truth.json"));
-    write_trace(&trace, subjects, times).context("write the trace")?;
+    write_trace(&trace, subjects, played).context("write the trace")?;
     let deployments = subjects.iter().zip(played).map(|(subject, played)| {
         let found = timings.iter().find(|(handler, _)| *handler == subject.handler);
         let (_, timing) = found.context("every handler was measured")?;
@@ -66,13 +65,18 @@ fn deployment(subject: &Subject, interval: Duration, timing: &Timing) -> Value {
     spec
 }
 
-fn write_trace(file: &Path, subjects: &[Subject], times: &[Duration]) -> std::io::Result<()> {
+/// The requests as they were sent: what the client was late by is not the simulator's fault.
+fn write_trace(file: &Path, subjects: &[Subject], played: &[Played]) -> std::io::Result<()> {
+    let mut rows = Vec::new();
+    for (subject, played) in subjects.iter().zip(played) {
+        let name = subject.name();
+        rows.extend(played.sent.iter().map(|sent| (LEAD + *sent, name.clone())));
+    }
+    rows.sort_unstable();
     let mut out = BufWriter::new(File::create(file)?);
     writeln!(out, "at_s,deployment")?;
-    for at in times {
-        for subject in subjects {
-            writeln!(out, "{:.6},{}", (LEAD + *at).as_secs_f64(), subject.name())?;
-        }
+    for (at, name) in rows {
+        writeln!(out, "{:.6},{name}", at.as_secs_f64())?;
     }
     out.flush()
 }
