@@ -113,7 +113,9 @@ impl Failure {
             Some(trap) => format!("trapped: {trap}"),
             None => format!("failed: {}", error.root_cause()),
         };
-        let printed = printed.lines().last().map(|line| format!(" ({line})")).unwrap_or_default();
+        // Rust ends a panic's message with a note about backtraces, which do not exist there.
+        let printed = printed.lines().rev().find(|line| !line.starts_with("note: "));
+        let printed = printed.map(|line| format!(" ({line})")).unwrap_or_default();
         Failure { phase, message: format!("the policy {reason} in `{what}`{printed}") }
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::str::FromStr;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use samovar_core::observation::Observation;
 use samovar_core::target::Answer;
 use samovar_sim::Scaler;
@@ -97,7 +97,10 @@ impl Policies {
             Some(extension) if extension == "wasm" => {
                 std::fs::read(name).with_context(|| format!("read {name}"))?
             }
-            _ => builtin(name).context("others are given as a .wasm file")?.wasm.to_vec(),
+            _ => match builtin(name) {
+                Ok(builtin) => builtin.wasm.to_vec(),
+                Err(error) => bail!("{error}; others are given as a .wasm file"),
+            },
         };
         let component = Component::new(self.host.engine(), wasm)?;
         Ok(self.host.local(&component)?)
