@@ -3,9 +3,8 @@
 //! Each built-in policy scales a handler that serves one request at a time and one that serves
 //! several, all on one server. The client sends at the times of the trace, whatever becomes of the
 //! requests before. The simulator is then given the same settings, the trace as it was sent, and
-//! what it cannot know: how long the handlers take and how far ticks were apart, both as measured.
-//! Its clock begins with the first tick, so the trace is placed by each deployment's first live
-//! tick.
+//! how long the handlers take as measured. Its clock begins with a tick, so the trace is placed by
+//! each deployment's live ticks.
 
 mod live;
 mod plan;
@@ -17,7 +16,11 @@ use anyhow::{Context, Result};
 use samovar_tests::{Samovar, paths};
 use serde_json::json;
 
-use crate::{bars::Bars, numbers::quantile, process};
+use crate::{
+    bars::Bars,
+    numbers::{milliseconds, quantile},
+    process,
+};
 use live::{Played, Sample};
 use plan::{LEAD, Subject};
 use simulated::Simulated;
@@ -27,8 +30,8 @@ const WITHIN_ONE_PERCENT_MIN: f64 = 95.0;
 /// Between the 95 % quantiles of the latency, of the live one.
 const P95_APART_PERCENT_MAX: f64 = 15.0;
 
-/// A client that is this late has been kept from running, and so has the server.
-const STALL_MS: f64 = 250.0;
+/// Ticks this far from their beat see another load than they would have seen.
+const STALL_US: u32 = 250_000;
 
 /// One deployment, live and simulated.
 struct Compared {
@@ -94,14 +97,13 @@ fn print(all: &[Compared], requests: usize) {
     println!("{requests} requests to each deployment\n");
     println!(
         "| policy | handler | replicas, most | within one | equal | targets equal | p50 ms, live \
-         and simulated | p95 ms, live and simulated | interval ms |"
+         and simulated | p95 ms, live and simulated |"
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     for one in all {
         let most = one.played.samples.iter().map(|sample| sample.replicas).max().unwrap_or(0);
         println!(
-            "| {} | {} | {most} | {:.1} % | {:.1} % | {:.1} % | {:.0}, {:.0} | {:.0}, {:.0} | \
-             {:.1} |",
+            "| {} | {} | {most} | {:.1} % | {:.1} % | {:.1} % | {:.0}, {:.0} | {:.0}, {:.0} |",
             one.subject.policy,
             one.subject.handler.world,
             one.within(1, |sample| sample.replicas),
@@ -111,7 +113,6 @@ fn print(all: &[Compared], requests: usize) {
             one.simulated.p50_ms,
             one.live_ms(0.95),
             one.simulated.p95_ms,
-            one.played.interval.as_secs_f64() * 1e3,
         );
     }
     println!();
@@ -124,19 +125,15 @@ fn print(all: &[Compared], requests: usize) {
             println!("{name}: {} simulated requests failed", one.simulated.failed);
         }
     }
-    let mut late: Vec<u32> = all.iter().flat_map(|one| one.played.late_us.clone()).collect();
-    late.sort_unstable();
-    let at = |share| f64::from(quantile(&late, share)) / 1000.0;
-    println!(
-        "requests were sent late by p50 {:.1} ms, p99 {:.1} ms, most {:.1} ms",
-        at(0.5),
-        at(0.99),
-        at(1.0)
-    );
-    if at(1.0) > STALL_MS {
+    let sent = all.iter().map(|one| &one.played.late_us);
+    println!("requests were sent this late: {}", milliseconds(sent.flatten().copied().collect()));
+    let off: Vec<u32> = all.iter().flat_map(|one| one.played.ticks.off_us.clone()).collect();
+    let worst_us = off.iter().copied().max().unwrap_or(0);
+    println!("ticks were this far from their beat: {}", milliseconds(off));
+    if worst_us > STALL_US {
         println!(
-            "the machine stood still meanwhile: the live server's ticks came late, which the \
-             simulator does not know; measure again when it is quiet"
+            "the machine stood still meanwhile, of which the simulator knows nothing: measure \
+             again when it is quiet"
         );
     }
 }
@@ -170,7 +167,7 @@ fn write(all: &[Compared]) -> Result<()> {
         json!({
             "name": one.subject.name(),
             "sent_s": one.played.sent.iter().map(Duration::as_secs_f64).collect::<Vec<_>>(),
-            "interval_ms": one.played.interval.as_secs_f64() * 1e3,
+            "phase_ms": one.played.ticks.phase.as_secs_f64() * 1e3,
             "replicas": both(one, |sample| sample.replicas),
             "targets": both(one, |sample| sample.target),
         })

@@ -34,8 +34,16 @@ pub struct Played {
     /// How much later than planned that was, sorted.
     pub late_us: Vec<u32>,
     pub failed: Vec<String>,
-    /// The mean time between two ticks.
-    pub interval: Duration,
+    pub ticks: Ticks,
+}
+
+/// When a deployment ticked, by its decision log.
+#[derive(Default)]
+pub struct Ticks {
+    /// Between the first tick and the beat of the others, which is the server's choice.
+    pub phase: Duration,
+    /// How far ticks were from that beat, sorted.
+    pub off_us: Vec<u32>,
 }
 
 /// Replicas at one moment, those that drain not counted.
@@ -109,13 +117,15 @@ pub async fn play(
         digests.push((handler, samovar.upload(component(handler.guest)).await));
     }
     let mut players = JoinSet::new();
+    let mut zeros_ms = Vec::new();
     for (index, subject) in subjects.iter().enumerate() {
         let uploaded = digests.iter().find(|(handler, _)| *handler == subject.handler);
         let (_, digest) = uploaded.context("every handler was uploaded")?;
         let name = subject.name();
-        let reply = samovar.put_spec(&name, digest, subject.spec(INTERVAL)).await;
+        let reply = samovar.put_spec(&name, digest, subject.spec()).await;
         ensure!(reply.status == 201, "PUT {name}: {} {}", reply.status, reply.text());
-        let zero = first_tick(samovar, &name).await?;
+        let (zero, zero_ms) = first_tick(samovar, &name).await?;
+        zeros_ms.push(zero_ms);
         let (address, admin) = (samovar.http.address(), samovar.admin.clone());
         let times = times.to_vec();
         players.spawn(async move {
@@ -127,30 +137,40 @@ pub async fn play(
     let mut all: Vec<Option<Played>> = subjects.iter().map(|_| None).collect();
     while let Some(played) = players.join_next().await {
         let (index, sent, samples) = played.context("a player panicked")?;
-        let interval = interval(samovar, &subjects[index].name()).await?;
+        let ticks = ticks(samovar, &subjects[index].name(), zeros_ms[index]).await?;
         let samples = samples.context("a sampler panicked")?;
-        all[index] = Some(Played { samples, interval, ..sent });
+        all[index] = Some(Played { samples, ticks, ..sent });
     }
     all.into_iter().map(|played| played.context("every player ended")).collect()
 }
 
-/// When a deployment ticked first, on this process's clock. The simulation begins with a tick.
-async fn first_tick(samovar: &Samovar, name: &str) -> Result<Instant> {
+/// When a deployment ticked first, on this process's clock and on the wall's. The simulation begins
+/// with a tick.
+async fn first_tick(samovar: &Samovar, name: &str) -> Result<(Instant, u64)> {
     let decided = async || samovar.decisions(name).await.into_iter().next();
     let first = samovar_tests::eventually("a first decision", decided).await;
-    let at = UNIX_EPOCH + Duration::from_millis(status::number(&first, "/at_ms"));
-    let ago = unix_now().duration_since(at).unwrap_or_default();
+    let at_ms = status::number(&first, "/at_ms");
+    let ago = unix_now().duration_since(UNIX_EPOCH + Duration::from_millis(at_ms));
+    let ago = ago.unwrap_or_default();
     ensure!(ago < LEAD / 2, "the first decision of {name} was seen {ago:?} late");
-    Ok(Instant::now() - ago)
+    Ok((Instant::now() - ago, at_ms))
 }
 
-/// The mean time between two decisions.
-async fn interval(samovar: &Samovar, name: &str) -> Result<Duration> {
+async fn ticks(samovar: &Samovar, name: &str, zero_ms: u64) -> Result<Ticks> {
     let log = samovar.decisions(name).await;
-    let at = |decision: Option<&Value>| Some(status::number(decision?, "/at_ms"));
-    let (first, last) = at(log.first()).zip(at(log.last())).context("no decisions")?;
-    ensure!(log.len() > 1, "{name} decided once");
-    Ok(Duration::from_millis(last - first) / (log.len() as u32 - 1))
+    let interval = INTERVAL.as_millis() as i64;
+    let past_beat = |decision: &Value| {
+        let since = status::number(decision, "/at_ms").saturating_sub(zero_ms) as i64;
+        ((since + interval / 2) % interval - interval / 2) as f64
+    };
+    // The first tick comes when the deployment is made, off the beat.
+    let past: Vec<f64> = log.iter().skip(1).map(past_beat).collect();
+    ensure!(!past.is_empty(), "{name} decided once");
+    let phase_ms = median(past.iter().copied());
+    let off = past.iter().map(|past| ((past - phase_ms).abs() * 1000.0) as u32);
+    let mut off_us: Vec<u32> = off.collect();
+    off_us.sort_unstable();
+    Ok(Ticks { phase: Duration::from_secs_f64(phase_ms.max(0.0) / 1000.0), off_us })
 }
 
 async fn sample(admin: Http, name: String, zero: Instant, total: Duration) -> Vec<Sample> {

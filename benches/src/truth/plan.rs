@@ -10,7 +10,7 @@ use crate::policies::BUILTIN;
 pub const SLEEP: Duration = Duration::from_millis(800);
 /// From the first tick of a deployment to the start of its requests: whole ticks without any.
 pub const LEAD: Duration = Duration::from_secs(5);
-/// Time between two ticks, as it is asked for.
+/// Time between two ticks.
 pub const INTERVAL: Duration = Duration::from_secs(1);
 const REPLICAS_MAX: u32 = 40;
 const SEED: u64 = 1;
@@ -75,7 +75,7 @@ impl Subject {
     }
 
     /// The settings that live and simulated deployments share.
-    pub fn spec(&self, interval: Duration) -> Value {
+    pub fn spec(&self) -> Value {
         json!({
             "replicas": {"min": 0, "max": REPLICAS_MAX},
             "concurrency": self.handler.concurrency,
@@ -85,7 +85,7 @@ impl Subject {
             "scaling": {
                 "policy": self.policy,
                 "config": self.config(),
-                "interval": format!("{}us", interval.as_micros()),
+                "interval": format!("{}us", INTERVAL.as_micros()),
             },
         })
     }

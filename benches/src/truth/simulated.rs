@@ -36,10 +36,10 @@ pub fn run(
     let folder = tempfile::tempdir().context("make a folder")?;
     let (trace, scenario) = (folder.path().join("trace.csv"), folder.path().join("truth.json"));
     write_trace(&trace, subjects, played).context("write the trace")?;
-    let deployments = subjects.iter().zip(played).map(|(subject, played)| {
+    let deployments = subjects.iter().map(|subject| {
         let found = timings.iter().find(|(handler, _)| *handler == subject.handler);
         let (_, timing) = found.context("every handler was measured")?;
-        Ok(deployment(subject, played.interval, timing))
+        Ok(deployment(subject, timing))
     });
     let text = json!({
         "duration": seconds(LEAD + total),
@@ -57,20 +57,22 @@ pub fn run(
 }
 
 /// The live deployment's settings, with how long things took there.
-fn deployment(subject: &Subject, interval: Duration, timing: &Timing) -> Value {
-    let mut spec = subject.spec(interval);
+fn deployment(subject: &Subject, timing: &Timing) -> Value {
+    let mut spec = subject.spec();
     spec["name"] = json!(subject.name());
     spec["service"] = json!(micros(timing.service));
     spec["start_up"] = json!(micros(timing.start_up));
     spec
 }
 
-/// The requests as they were sent: what the client was late by is not the simulator's fault.
+/// The requests as they were sent: what the client was late by is not the simulator's fault. Its
+/// ticks are on their beat from the first one on.
 fn write_trace(file: &Path, subjects: &[Subject], played: &[Played]) -> std::io::Result<()> {
     let mut rows = Vec::new();
     for (subject, played) in subjects.iter().zip(played) {
         let name = subject.name();
-        rows.extend(played.sent.iter().map(|sent| (LEAD + *sent, name.clone())));
+        let start = LEAD - played.ticks.phase;
+        rows.extend(played.sent.iter().map(|sent| (start + *sent, name.clone())));
     }
     rows.sort_unstable();
     let mut out = BufWriter::new(File::create(file)?);
