@@ -47,16 +47,14 @@ pub async fn run(settings: Settings) -> Result<Bars> {
     make(&samovar.admin, &digest, deployments).await?;
     let made = started.elapsed();
     sleep(SETTLE).await;
+    let memory_before = resident_mib(samovar.pid())?;
     let (from, before) = (Instant::now(), cpu_time(samovar.pid())?);
     sleep(duration).await;
     let (passed, used) = (from.elapsed(), cpu_time(samovar.pid())? - before);
     let percent = 100.0 * used.as_secs_f64() / passed.as_secs_f64();
     let sampled = sample(&samovar, deployments, passed).await?;
-    println!(
-        "{deployments} deployments, made in {:.1} s; {:.0} MiB of memory",
-        made.as_secs_f64(),
-        resident_mib(samovar.pid())?
-    );
+    println!("{deployments} deployments, made in {:.1} s", made.as_secs_f64());
+    println!("memory: {memory_before:.0} MiB, then {:.0} MiB", resident_mib(samovar.pid())?);
     println!("CPU time: {percent:.1} % of a core over {:.0} s", passed.as_secs_f64());
     println!("a tick of all: {:.1} µs CPU", percent * 1e4 / deployments as f64);
     println!("ticks per second and deployment: {:.3}", sampled.per_second);

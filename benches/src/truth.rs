@@ -71,7 +71,7 @@ impl Compared {
     /// Live and simulated, at each moment from the start of the requests on.
     fn pairs(&self) -> impl Iterator<Item = (&Sample, &Sample)> {
         let both = self.played.samples.iter().zip(&self.simulated.samples);
-        both.skip(LEAD.as_secs() as usize)
+        both.skip(plan::ticks(LEAD) as usize)
     }
 
     /// Of 100 moments, those at which a number is at most `most` apart.

@@ -25,7 +25,7 @@ const KEPT_IDLE: Duration = Duration::from_secs(10);
 /// What one deployment did.
 #[derive(Default)]
 pub struct Played {
-    /// Each second from its first tick on, in the middle between two ticks as they were asked for.
+    /// In the middle between two ticks, from the first tick on.
     pub samples: Vec<Sample>,
     /// From sending a request to its answer, sorted.
     pub latencies_us: Vec<u32>,
@@ -175,8 +175,8 @@ async fn ticks(samovar: &Samovar, name: &str, zero_ms: u64) -> Result<Ticks> {
 
 async fn sample(admin: Http, name: String, zero: Instant, total: Duration) -> Vec<Sample> {
     let mut samples = Vec::new();
-    for second in 0..(LEAD + total).as_secs() {
-        sleep_until(zero + Duration::from_secs(second) + INTERVAL / 2).await;
+    for tick in 0..plan::ticks(LEAD + total) {
+        sleep_until(zero + INTERVAL * tick + INTERVAL / 2).await;
         let seen = admin.get(&format!("/v1/deployments/{name}")).await.expect(200).json();
         let starting = status::number(&seen, "/replicas/starting");
         let target = status::number(&seen, "/target");

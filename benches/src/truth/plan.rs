@@ -123,6 +123,11 @@ impl Subject {
     }
 }
 
+/// Whole ticks in this time.
+pub fn ticks(time: Duration) -> u32 {
+    (time.as_nanos() / INTERVAL.as_nanos()) as u32
+}
+
 /// The path of a request to the deployment `name`.
 pub fn path(name: &str) -> String {
     format!("/{name}/sleep?ms={}", SLEEP.as_millis())
