@@ -1,0 +1,1 @@
+//! The fleet hook: a command or webhook that creates and destroys external workers.
