@@ -15,6 +15,21 @@ pub struct Latency {
     pub p99_ms: f64,
 }
 
+/// Abstract work since, in units per second. What a unit is, handlers and workers decide.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Work {
+    /// Work of the requests that arrived.
+    pub offered: f64,
+    /// Work of the requests that were served.
+    pub served: f64,
+    /// Work of the requests that were refused.
+    pub rejected: f64,
+    /// Work of the requests whose callers went away.
+    pub cancelled: f64,
+    /// Most work all replicas together can do, where it is known.
+    pub capacity: Option<f64>,
+}
+
 /// One look at a pool. "Since" means since the previous look. "No data" is `None`, never a zero:
 /// Knative's policy depends on the difference.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +78,8 @@ pub struct Observation {
     pub last_used: Option<Timestamp>,
     /// When the pool was made.
     pub created: Timestamp,
+    /// Abstract work since, where handlers or workers report it; a pool does not know.
+    pub work: Option<Work>,
     /// Newest values of the series that handlers or workers reported, by name.
     pub custom: Vec<(String, f64)>,
     /// The single replicas, only if the policy reads them.

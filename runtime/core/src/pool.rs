@@ -2,9 +2,10 @@
 //!
 //! The pool holds no instances and does no I/O. Its owner keeps it behind a short lock, calls it in
 //! place and then carries out the [`Action`]s it left. Requests go through [`Pool::arrive`] and
-//! [`Pool::finish`]; the life of replicas through [`Pool::started`], [`Pool::start_failed`] and
-//! [`Pool::condemn`]; the control loop through [`Pool::set_target`], [`Pool::plan`] and
-//! [`Pool::observe`].
+//! [`Pool::finish`]; the life of replicas through [`Pool::started`], [`Pool::start_failed`],
+//! [`Pool::start_refused`], [`Pool::condemn`] and [`Pool::crashed`]; that of external workers
+//! through [`Pool::adopt`] and [`Pool::release`]; the control loop through [`Pool::set_target`],
+//! [`Pool::plan`] and [`Pool::observe`].
 //!
 //! Rules: least-busy dispatch, last used first among equals (its caches are warm); waiting requests
 //! are served first come, first served; a request that finds no replica to wait for wakes the pool
@@ -15,8 +16,13 @@
 //! last one ends. Spent replicas count towards `max`, not towards the target nor towards the one
 //! replica that waiting requests call for: a successor starts at once where `max` leaves room,
 //! else when a replica is gone.
+//!
+//! A worker that came by itself is *pinned*. It counts like any ready replica, so fewer others are
+//! started, but the pool never sends it away before it closes itself.
 
 mod control;
+mod external;
+mod failing;
 mod free;
 mod meter;
 mod queue;
@@ -27,24 +33,31 @@ use crate::limits::PoolLimits;
 use crate::replica::{Lease, Replica, ReplicaId, State};
 use crate::time::Timestamp;
 pub use control::Counts;
+pub use failing::Pause;
 use free::FreeLists;
 use meter::Meter;
 pub use meter::{Outcome, Totals};
 use queue::Queue;
 pub use queue::Ticket;
 use std::collections::VecDeque;
+use std::time::Duration;
 
-/// Starts that fail in a row before waiting requests are refused instead of kept waiting: one or
-/// two may be bad luck (a full machine), three are a broken component.
+/// Replicas that fail in a row before waiting requests are refused instead of kept waiting: one or
+/// two may be bad luck, three are a broken program.
 pub const FAILED_STARTS_MAX: u32 = 3;
+
+/// How long a replica must have been ready to count as sound. One that crashes sooner makes its
+/// successor wait. As long as the longest pause between starts, so that no series of crashes is
+/// forgotten while it still makes a difference.
+pub const STABLE: Duration = Duration::from_secs(30);
 
 /// What the owner has to do next. `W` is what it gave for a waiting request.
 #[derive(Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(Clone))]
 pub enum Action<W> {
-    /// Make an instance in this slot, then call `started` or `start_failed`.
+    /// Make an instance in this slot, then call `started`, `start_failed` or `start_refused`.
     Start(Lease),
-    /// The replica is gone and served nothing any more: drop its instance.
+    /// The replica is gone and served nothing any more: drop its instance, or let the worker go.
     Drop(Lease),
     /// The replica is gone although it served requests: cut them.
     Cut(Lease),
@@ -105,14 +118,22 @@ pub struct Pool<W> {
     ready: u32,
     /// Ready replicas that take no more requests. They are in no free list, and all of them serve.
     spent: u32,
+    /// Ready replicas that the pool did not order. None of them is ever spent.
+    pinned: u32,
     draining: u32,
     target: u32,
     /// Emptied by `idle_ttl`; the minimum does not count until the next request.
     asleep: bool,
     /// When set, no new requests; what still waits is served until this deadline.
     closed: Option<Timestamp>,
-    failed_starts: u32,
+    /// Starts that failed in a row, and replicas that crashed soon after they were ready.
+    failures: u32,
+    /// When the next replica may start after a failure.
     retry_at: Timestamp,
+    /// The last crash of a series. Then it takes a replica that lasts to forget the failures.
+    crashed_at: Option<Timestamp>,
+    /// There was no room for a replica. When to try again; may have passed.
+    room_at: Option<Timestamp>,
     /// Whether what starts was asked for, by a request or a target, rather than a replacement.
     loading: bool,
     /// When the last replica that was asked for became ready: loading is not idleness.
@@ -137,12 +158,15 @@ impl<W> Pool<W> {
             starting: 0,
             ready: 0,
             spent: 0,
+            pinned: 0,
             draining: 0,
             target,
             asleep: false,
             closed: None,
-            failed_starts: 0,
+            failures: 0,
             retry_at: now,
+            crashed_at: None,
+            room_at: None,
             loading: true,
             loaded: None,
         }
@@ -162,13 +186,14 @@ impl<W> Pool<W> {
             return Arrival::Refused(Refusal::QueueFull);
         }
         if self.usable() == 0 {
-            if self.failed_starts >= FAILED_STARTS_MAX && now < self.retry_at {
+            self.prove(now);
+            if self.is_hopeless(now) {
                 self.meter.rejected(now);
                 return Arrival::Refused(Refusal::StartFailing { retry_at: self.retry_at });
             }
-            if self.active() < self.limits.max {
-                self.wake(now);
-            }
+        }
+        if self.asleep || (self.usable() == 0 && self.active() < self.limits.max) {
+            self.wake(now);
         }
         let ticket = self.queue.push(waiter(), now);
         self.meter.set_queued(self.queue.len(), now);
@@ -252,61 +277,40 @@ impl<W> Pool<W> {
             return;
         }
         replica.state = State::Ready;
-        replica.idle_since = now;
         self.starting -= 1;
-        self.ready += 1;
-        self.failed_starts = 0;
+        self.room_at = None;
+        if self.crashed_at.is_none() {
+            self.failures = 0;
+        }
         if self.loading {
             self.loaded = Some(now);
             self.loading = self.starting > 0;
         }
+        self.welcome(lease.slot, now);
+        if self.closed.is_some() {
+            self.plan(now);
+        }
+    }
+
+    /// A replica became ready: those that wait go to it first.
+    fn welcome(&mut self, slot: u32, now: Timestamp) {
+        let replica = self.at(slot);
+        replica.idle_since = now;
+        replica.ready_since = now;
+        self.ready += 1;
         self.meter.started();
-        self.offer(lease.slot, now);
+        self.offer(slot, now);
         while let Some(slot) = self.free.least_busy() {
             let Some(waiter) = self.queue.pop() else { break };
             self.meter.set_queued(self.queue.len(), now);
             let lease = self.assign(slot, now);
             self.actions.push_back(Action::Wake(waiter, lease));
         }
-        if self.closed.is_some() {
-            self.plan(now);
-        }
-    }
-
-    /// A starting replica could not be made. The next attempt waits, longer each time; requests
-    /// that wait are refused once it looks hopeless.
-    pub fn start_failed(&mut self, lease: Lease, now: Timestamp) {
-        if self.replica_mut(lease).is_some_and(|replica| replica.state == State::Starting) {
-            self.lose_start(lease, now);
-        }
-    }
-
-    /// The instance failed outside of a single request's end: no more requests for it. One that
-    /// fails before it is said to have started did not start.
-    pub fn condemn(&mut self, lease: Lease, now: Timestamp) {
-        match self.replica_mut(lease).map(|replica| replica.state) {
-            Some(State::Ready) => self.retire(lease, now),
-            Some(State::Starting) => {
-                self.lose_start(lease, now);
-                self.actions.push_back(Action::Drop(lease));
-            }
-            Some(State::Draining { .. }) | None => {}
-        }
     }
 
     /// The next thing for the owner to do; none when all is done.
     pub fn next_action(&mut self) -> Option<Action<W>> {
         self.actions.pop_front()
-    }
-
-    /// A starting replica is gone.
-    fn lose_start(&mut self, lease: Lease, now: Timestamp) {
-        self.starting -= 1;
-        self.vacate(lease.slot);
-        self.failed_starts = self.failed_starts.saturating_add(1);
-        self.retry_at = now + control::backoff(self.failed_starts);
-        self.meter.start_failed();
-        self.refill(now);
     }
 
     fn refuse_waiting(&mut self, refusal: Refusal, now: Timestamp) {
@@ -358,13 +362,15 @@ impl<W> Pool<W> {
 
     /// From ready to draining; the replica was withdrawn. Its successor starts now.
     fn drain(&mut self, lease: Lease, now: Timestamp) {
+        self.prove(now);
         let deadline = now + self.limits.drain_timeout;
         let deadline = self.closed.map_or(deadline, |closed| closed.min(deadline));
         let replica = self.replica_mut(lease).expect("the caller looked it up");
         assert_eq!(replica.state, State::Ready, "only ready replicas drain");
         replica.state = State::Draining { deadline };
-        let idle = replica.ongoing == 0;
+        let (idle, pinned) = (replica.ongoing == 0, replica.pinned);
         self.ready -= 1;
+        self.pinned -= u32::from(pinned);
         self.draining += 1;
         if idle {
             self.remove(lease, now);
@@ -394,28 +400,36 @@ impl<W> Pool<W> {
 
     /// Orders one more replica.
     fn start(&mut self, now: Timestamp) {
+        let lease = self.occupy(|id| Replica::new(id, now));
+        self.starting += 1;
+        self.actions.push_back(Action::Start(lease));
+    }
+
+    /// Finds a slot for a new replica.
+    fn occupy(&mut self, replica: impl FnOnce(ReplicaId) -> Replica) -> Lease {
         let id = ReplicaId(self.next_id);
         self.next_id += 1;
         let slot = self.vacant.pop().unwrap_or_else(|| {
             self.replicas.push(None);
             u32::try_from(self.replicas.len() - 1).expect("fewer replicas than 2^32")
         });
-        self.replicas[slot as usize] = Some(Replica::new(id, now));
-        self.starting += 1;
-        self.actions.push_back(Action::Start(Lease { slot, id }));
+        self.replicas[slot as usize] = Some(replica(id));
+        Lease { slot, id }
     }
 
-    /// A request found nothing that may ever serve it: start without asking a policy.
+    /// A request found nothing that may ever serve it, or only pinned replicas that are busy:
+    /// start without asking a policy.
     fn wake(&mut self, now: Timestamp) {
         self.asleep = false;
-        let wanted = self.limits.initial.max(1).min(self.limits.max);
+        let usable = self.usable();
+        let wanted = self.limits.initial.max(usable + 1).min(self.limits.max);
         self.target = self.target.max(wanted).max(self.limits.min);
         self.loading = true;
-        if self.failed_starts > 0 {
+        if self.failures > 0 || self.room_at.is_some_and(|at| at > now) {
             return self.refill(now);
         }
         let room = self.limits.max - self.active();
-        for _ in 0..wanted.min(room) {
+        for _ in 0..(wanted - usable).min(room) {
             self.start(now);
         }
     }
@@ -430,10 +444,12 @@ impl<W> Pool<W> {
         self.active() - self.spent
     }
 
-    /// Whether a replica has been given all the requests it may serve.
+    /// Whether a replica has been given all the requests it may serve. A pinned one may serve any
+    /// number.
     fn is_spent(&self, slot: u32) -> bool {
         let replica = self.replicas[slot as usize].as_ref().expect("the caller found it");
-        self.limits.max_requests.is_some_and(|most| replica.assigned >= most)
+        let most = self.limits.max_requests.filter(|_| !replica.pinned);
+        most.is_some_and(|most| replica.assigned >= most)
     }
 
     fn at(&mut self, slot: u32) -> &mut Replica {

@@ -3,11 +3,11 @@
 //! ```text
 //!            started                 drain / condemn / retire
 //! Starting ───────────▶ Ready ─────────────────────────────────▶ Draining
-//!     │                   │                                          │ last request ended,
-//!     │ failed or lost    │ removed while idle,                      │ or drain_timeout
-//!     │                   │ or spent and its last request ended      │
-//!     ▼                   ▼                                          ▼
-//!   gone                 gone                                       gone
+//!     │          adopted ─▲ │           crash / release / shed       │ last request ended,
+//!     │ failed, refused     │ removed while idle,                    │ or drain_timeout
+//!     │ or lost             │ or spent and its last request ended    │
+//!     ▼                     ▼                                        ▼
+//!   gone                   gone                                     gone
 //! ```
 
 use crate::time::Timestamp;
@@ -41,19 +41,36 @@ pub enum State {
     },
 }
 
+/// What a replica is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicaKind {
+    /// A WebAssembly instance.
+    Wasm,
+    /// A native process started by the host.
+    Process,
+    /// A worker that registered itself.
+    External,
+}
+
 /// One replica as a policy sees it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReplicaView {
     /// Its id.
     pub id: ReplicaId,
+    /// What it is made of.
+    pub kind: ReplicaKind,
     /// Its state.
     pub state: State,
     /// Requests it serves.
     pub ongoing: u32,
     /// How long it has been idle; none while it serves, starts or drains.
     pub idle: Option<Duration>,
-    /// Time since its start was ordered.
+    /// Time since its start was ordered, or since it registered itself.
     pub age: Duration,
+    /// Work it reports itself, in units per second.
+    pub load: Option<f64>,
+    /// Most work it can do, in units per second.
+    pub max_perf: Option<f64>,
 }
 
 /// What the pool knows of one replica.
@@ -67,6 +84,12 @@ pub(crate) struct Replica {
     /// When its last request ended, or when it became ready.
     pub idle_since: Timestamp,
     pub ordered: Timestamp,
+    /// When it became ready; no meaning before.
+    pub ready_since: Timestamp,
+    /// It came by itself, and the pool does not send it away.
+    pub pinned: bool,
+    /// It died by itself, which is noticed once.
+    pub crashed: bool,
     /// Neighbours in the list of ready replicas with as many requests; see `pool::free`.
     pub previous: Option<u32>,
     pub next: Option<u32>,
@@ -81,6 +104,9 @@ impl Replica {
             assigned: 0,
             idle_since: now,
             ordered: now,
+            ready_since: now,
+            pinned: false,
+            crashed: false,
             previous: None,
             next: None,
         }
@@ -91,10 +117,13 @@ impl Replica {
             (self.state == State::Ready && self.ongoing == 0).then(|| now.since(self.idle_since));
         ReplicaView {
             id: self.id,
+            kind: if self.pinned { ReplicaKind::External } else { ReplicaKind::Wasm },
             state: self.state,
             ongoing: self.ongoing,
             idle,
             age: now.since(self.ordered),
+            load: None,
+            max_perf: None,
         }
     }
 }

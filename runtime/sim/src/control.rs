@@ -141,7 +141,7 @@ impl Simulation {
         if let Some(book) = &mut self.book {
             book.decided(d, target.replicas);
         }
-        deployment.pool.set_target(target.replicas, &answer.remove_first, now);
+        deployment.pool.set_target(target.replicas, &answer.remove_first, false, now);
         if let Some(book) = &mut self.book {
             book.planned(d, now);
         }

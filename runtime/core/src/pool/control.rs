@@ -1,21 +1,11 @@
 //! The pool's slow side: targets, time-outs, and what policies and operators look at.
 
-use super::{FAILED_STARTS_MAX, Pool, Refusal, Totals};
+use super::{Pool, Refusal, Totals};
 use crate::histogram::Histogram;
 use crate::limits::PoolLimits;
 use crate::observation::Observation;
 use crate::replica::{Lease, Replica, ReplicaId, ReplicaView, State};
 use crate::time::Timestamp;
-use std::time::Duration;
-
-const BACKOFF_FIRST: Duration = Duration::from_millis(100);
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
-
-/// How long to wait after the `failures`-th failed start in a row: doubling from 100 ms to 30 s.
-pub(super) fn backoff(failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(16);
-    (BACKOFF_FIRST * 2u32.pow(doublings)).min(BACKOFF_MAX)
-}
 
 /// How many replicas are in which state, and how many requests wait and run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,7 +52,8 @@ impl<W> Pool<W> {
         &self.limits
     }
 
-    /// Whether the pool was emptied by `idle_ttl` and waits for a request.
+    /// Whether the pool was emptied by `idle_ttl`, apart from pinned replicas, and waits for a
+    /// request that these have no room for.
     pub fn is_asleep(&self) -> bool {
         self.asleep
     }
@@ -79,7 +70,17 @@ impl<W> Pool<W> {
 
     /// Takes a decision over. A sleeping pool stays empty whatever the decision, until a request
     /// comes. Replicas to remove first are given best first; only idle ones are removed.
-    pub fn set_target(&mut self, target: u32, remove_first: &[ReplicaId], now: Timestamp) {
+    ///
+    /// With `shed` the machine's room limits this pool, and others wait for it. Then ready replicas
+    /// above the target drain at once: those to remove first, then idle ones, longest idle first,
+    /// then the least busy. They finish their requests and take no more.
+    pub fn set_target(
+        &mut self,
+        target: u32,
+        remove_first: &[ReplicaId],
+        shed: bool,
+        now: Timestamp,
+    ) {
         if self.asleep || self.closed.is_some() {
             return;
         }
@@ -90,9 +91,12 @@ impl<W> Pool<W> {
             if self.excess() == 0 {
                 break;
             }
-            if let Some(lease) = self.removable(*id, now) {
+            if let Some(lease) = self.removable(*id, shed, now) {
                 self.retire(lease, now);
             }
+        }
+        if shed {
+            self.shed(now);
         }
         self.plan(now);
     }
@@ -125,6 +129,8 @@ impl<W> Pool<W> {
             match replica.state {
                 State::Draining { deadline } => note(deadline),
                 State::Starting => {}
+                // Pinned ones go with the pool, at its deadline or when they are idle.
+                State::Ready if replica.pinned => {}
                 State::Ready => {
                     if let Some(age) = self.limits.max_age {
                         note(replica.ordered + age);
@@ -150,7 +156,8 @@ impl<W> Pool<W> {
         due.map(|due| due.max(now))
     }
 
-    /// What a policy is told. Everything "since" starts anew.
+    /// What a policy is told. Everything "since" starts anew. The pool's owner fills in `work` and
+    /// `custom`.
     pub fn observe(&mut self, with_replicas: bool, now: Timestamp) -> Observation {
         let reading = self.meter.look(now);
         let replicas = if with_replicas { self.replica_views(now) } else { Vec::new() };
@@ -177,37 +184,47 @@ impl<W> Pool<W> {
             latency: reading.latency,
             last_used: self.meter.last_used(),
             created: self.created,
+            work: None,
             custom: Vec::new(),
             replicas,
         }
     }
 
-    /// The single replicas, by slot.
+    /// The single replicas, by slot. Pinned ones are said to be external, all others to be Wasm
+    /// instances, and what they report is none: the pool's owner fills in what it knows.
     pub fn replica_views(&self, now: Timestamp) -> Vec<ReplicaView> {
         self.replicas.iter().flatten().map(|replica| replica.view(now)).collect()
     }
 
-    /// Starts what is missing, unless starts fail and the next attempt is not due. Requests do not
-    /// wait for replicas that are hopeless.
+    /// Starts what is missing, unless replicas fail or find no room and the next attempt is not due.
+    /// Requests do not wait for replicas that are hopeless.
     pub(super) fn refill(&mut self, now: Timestamp) {
+        self.prove(now);
         while self.start_at(now).is_some_and(|at| at <= now) {
             self.start(now);
         }
-        if self.usable() == 0 && self.failed_starts >= FAILED_STARTS_MAX {
-            self.refuse_waiting(Refusal::StartFailing { retry_at: self.retry_at }, now);
-        }
+        self.give_up(now);
     }
 
     /// When the next replica may be started; none if none is missing or there is no room.
     fn start_at(&self, now: Timestamp) -> Option<Timestamp> {
-        if self.usable() >= self.floor() || self.active() >= self.limits.max {
+        if !self.is_short() {
             return None;
         }
-        match self.failed_starts {
+        let at = match self.failures {
             0 => Some(now),
-            // After a failure, one attempt at a time until one succeeds.
-            _ => (self.starting == 0).then_some(self.retry_at),
-        }
+            // After a failure one attempt at a time, until one succeeds.
+            _ => {
+                let next = (self.starting == 0).then_some(self.retry_at);
+                [next, self.proof_at()].into_iter().flatten().min()
+            }
+        };
+        at.max(at.and(self.room_at))
+    }
+
+    /// Whether a replica is missing that may exist.
+    pub(super) fn is_short(&self) -> bool {
+        self.usable() < self.floor() && self.active() < self.limits.max
     }
 
     /// Usable replicas that must be there as far as `max` allows, starting ones included.
@@ -220,10 +237,13 @@ impl<W> Pool<W> {
         }
     }
 
-    /// Ready replicas above the floor. Those that start do not count: a warm replica is not given
-    /// up for one that may fail. Neither do spent ones, or their successors would be given up.
+    /// Ready replicas above the floor that may go. Those that start do not count: a warm replica is
+    /// not given up for one that may fail. Neither do spent ones, or their successors would be given
+    /// up. Pinned ones stay until the pool closes.
     fn excess(&self) -> u32 {
-        (self.ready - self.spent).saturating_sub(self.floor())
+        let staying = if self.closed.is_some() { 0 } else { self.pinned };
+        let others = self.ready - self.spent - staying;
+        others.saturating_sub(self.floor().saturating_sub(staying))
     }
 
     /// Cuts replicas, and ends a closed pool, whose drain time-out has passed.
@@ -247,22 +267,23 @@ impl<W> Pool<W> {
         let Some(most) = self.limits.max_age else {
             return;
         };
-        let aged =
-            self.leases(|replica| replica.state == State::Ready && replica.ordered + most <= now);
+        let aged = self.leases(|replica| {
+            replica.state == State::Ready && !replica.pinned && replica.ordered + most <= now
+        });
         for lease in aged {
             self.retire(lease, now);
         }
     }
 
-    /// Empties a pool that was not used for `idle_ttl`, its minimum included. Starting replicas
-    /// are not idle, so a pool that still loads does not fall asleep.
+    /// Empties a pool that was not used for `idle_ttl`, its minimum included; pinned replicas stay.
+    /// Starting replicas are not idle, so a pool that still loads does not fall asleep.
     fn fall_asleep(&mut self, now: Timestamp) {
         if self.sleep_at().is_none_or(|at| at > now) {
             return;
         }
         self.asleep = true;
         self.target = 0;
-        for lease in self.leases(|replica| replica.state == State::Ready) {
+        for lease in self.leases(|replica| replica.state == State::Ready && !replica.pinned) {
             self.retire(lease, now);
         }
     }
@@ -270,7 +291,7 @@ impl<W> Pool<W> {
     fn sleep_at(&self) -> Option<Timestamp> {
         let ttl = self.limits.idle_ttl?;
         let busy = self.meter.ongoing() > 0 || self.queue.len() > 0 || self.starting > 0;
-        if busy || self.closed.is_some() || self.ready == 0 {
+        if busy || self.asleep || self.closed.is_some() || self.ready == 0 {
             return None;
         }
         // Replacements that loaded do not count, or replicas that age would keep a pool awake.
@@ -297,18 +318,41 @@ impl<W> Pool<W> {
         }
     }
 
-    /// Whether a replica is idle for long enough to be removed. A closing pool does not wait.
-    fn may_go(&self, replica: &Replica, now: Timestamp) -> bool {
-        let idle = replica.state == State::Ready && replica.ongoing == 0;
-        let ttl = self.limits.scaledown_ttl;
-        idle && (self.closed.is_some() || replica.idle_since + ttl <= now)
+    /// Drains replicas above the target, busy ones too: idle ones first, longest idle first, then
+    /// the least busy. Spent ones go by themselves.
+    fn shed(&mut self, now: Timestamp) {
+        let excess = self.excess();
+        if excess == 0 {
+            return;
+        }
+        let mut leases = self.leases(|replica| replica.state == State::Ready && !replica.pinned);
+        leases.retain(|lease| !self.is_spent(lease.slot));
+        leases.sort_by_key(|lease| {
+            let replica = self.at(lease.slot);
+            (replica.ongoing, replica.idle_since, replica.id)
+        });
+        for lease in leases.into_iter().take(excess as usize) {
+            self.retire(lease, now);
+        }
     }
 
-    fn removable(&self, id: ReplicaId, now: Timestamp) -> Option<Lease> {
-        let slot = self.replicas.iter().position(|replica| {
-            replica.as_ref().is_some_and(|replica| replica.id == id && self.may_go(replica, now))
-        })?;
-        Some(Lease { slot: slot as u32, id })
+    /// Whether a replica is idle for long enough to be removed. A closing pool does not wait.
+    fn may_go(&self, replica: &Replica, now: Timestamp) -> bool {
+        if replica.state != State::Ready || replica.ongoing > 0 {
+            return false;
+        }
+        let due = replica.idle_since + self.limits.scaledown_ttl;
+        self.closed.is_some() || (!replica.pinned && due <= now)
+    }
+
+    /// Whether the replica may be removed first; with `shed` it may be busy, but not spent.
+    fn removable(&self, id: ReplicaId, shed: bool, now: Timestamp) -> Option<Lease> {
+        let known = self.leases(|replica| replica.id == id);
+        let lease = *known.first()?;
+        let replica = self.replicas[lease.slot as usize].as_ref()?;
+        let may_drain = shed && replica.state == State::Ready && !replica.pinned;
+        let is_ready_to_go = self.may_go(replica, now) || (may_drain && !self.is_spent(lease.slot));
+        is_ready_to_go.then_some(lease)
     }
 
     fn leases(&self, wanted: impl Fn(&Replica) -> bool) -> Vec<Lease> {

@@ -29,9 +29,9 @@ pub struct Totals {
     pub cancelled: u64,
     /// Requests that got no replica.
     pub rejected: u64,
-    /// Replicas that became ready.
+    /// Replicas that became ready, those that registered themselves included.
     pub replicas_started: u64,
-    /// Replicas that could not start.
+    /// Replicas that could not start, or died by themselves.
     pub replicas_failed: u64,
 }
 
@@ -101,7 +101,7 @@ impl Meter {
         self.totals.replicas_started += 1;
     }
 
-    pub fn start_failed(&mut self) {
+    pub fn replica_failed(&mut self) {
         self.totals.replicas_failed += 1;
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use samovar_core::observation::Observation;
-use samovar_core::replica::{ReplicaId, ReplicaView, State};
+use samovar_core::replica::{ReplicaId, ReplicaKind, ReplicaView, State};
 use samovar_core::time::Timestamp;
 use serde_json::json;
 use wasmtime::component::Component;
@@ -105,6 +105,7 @@ impl PolicyBench {
             latency: None,
             last_used: Some(Timestamp::from_millis(tick * 1000)),
             created: Timestamp::ZERO,
+            work: None,
             custom: Vec::new(),
             replicas: (0..self.replicas).map(|id| replica(id.into())).collect(),
         }
@@ -127,5 +128,14 @@ fn start(name: &str) -> anyhow::Result<Local> {
 
 fn replica(id: u64) -> ReplicaView {
     let age = Duration::from_secs(60);
-    ReplicaView { id: ReplicaId(id), state: State::Ready, ongoing: 1, idle: None, age }
+    ReplicaView {
+        id: ReplicaId(id),
+        kind: ReplicaKind::Wasm,
+        state: State::Ready,
+        ongoing: 1,
+        idle: None,
+        age,
+        load: None,
+        max_perf: None,
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::bindings::exports::samovar::policy::scaling as wit;
 use samovar_core::observation::Observation;
-use samovar_core::replica::{ReplicaId, ReplicaView, State};
+use samovar_core::replica::{ReplicaId, ReplicaKind, ReplicaView, State};
 use samovar_core::target::{Answer, Wish};
 use samovar_core::time::Timestamp;
 use std::time::Duration;
@@ -59,7 +59,13 @@ pub fn observation(seen: &Observation, with_replicas: bool) -> wit::Observation 
         }),
         last_used_ms: seen.last_used.map(|used| used.as_millis()),
         created_ms: seen.created.as_millis(),
-        work: None,
+        work: seen.work.map(|work| wit::Work {
+            offered: work.offered,
+            served: work.served,
+            rejected: work.rejected,
+            cancelled: work.cancelled,
+            capacity: work.capacity,
+        }),
         custom: seen
             .custom
             .iter()
@@ -72,7 +78,11 @@ pub fn observation(seen: &Observation, with_replicas: bool) -> wit::Observation 
 fn replica(view: &ReplicaView) -> wit::Replica {
     wit::Replica {
         id: view.id.0,
-        kind: wit::ReplicaKind::Wasm,
+        kind: match view.kind {
+            ReplicaKind::Wasm => wit::ReplicaKind::Wasm,
+            ReplicaKind::Process => wit::ReplicaKind::Process,
+            ReplicaKind::External => wit::ReplicaKind::External,
+        },
         state: match view.state {
             State::Starting => wit::ReplicaState::Starting,
             State::Ready => wit::ReplicaState::Ready,
@@ -81,8 +91,8 @@ fn replica(view: &ReplicaView) -> wit::Replica {
         ongoing: view.ongoing,
         idle_ms: view.idle.map(millis),
         age_ms: millis(view.age),
-        load: None,
-        max_perf: None,
+        load: view.load,
+        max_perf: view.max_perf,
     }
 }
 

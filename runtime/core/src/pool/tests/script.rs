@@ -70,7 +70,7 @@ impl Player {
             "condemn" => self.pool.condemn(self.lease(rest[0]), now),
             "target" => {
                 let first: Vec<ReplicaId> = rest[1..].iter().map(|name| id_of(name)).collect();
-                self.pool.set_target(rest[0].parse().expect("a target"), &first, now);
+                self.pool.set_target(rest[0].parse().expect("a target"), &first, false, now);
             }
             "plan" => self.pool.plan(now),
             "close" => self.pool.close(now),

@@ -127,7 +127,7 @@ impl World {
             Step::SetTarget(target, first) => {
                 let known = |index: &usize| self.leases.get(index % 8).map(|lease| lease.id);
                 let first: Vec<ReplicaId> = first.iter().filter_map(known).collect();
-                self.pool.set_target(*target, &first, now);
+                self.pool.set_target(*target, &first, false, now);
                 self.settle(None);
             }
             Step::Plan => self.plan(),
