@@ -72,7 +72,7 @@ impl Fleet {
     /// Calls the hook until it has carried out `request` or there is no sense in going on.
     ///
     /// A create or a list is given up after a permanent failure or [`Settings::attempts`]. A
-    /// destroy is tried again after any failure until [`Settings::destroy_deadline`] has passed, because a
+    /// destroy goes on after any failure until [`Settings::destroy_deadline`] has passed, because a
     /// machine that is forgotten costs money for as long as nobody notices.
     ///
     /// After a failed create it is unknown whether there is a machine: the answer may have been
