@@ -258,14 +258,21 @@ impl<W> Pool<W> {
             return;
         }
         self.withdraw(lease.slot);
+        self.at(lease.slot).ongoing -= 1;
         if let Some(waiter) = self.queue.pop() {
-            self.at(lease.slot).assigned += 1;
-            self.meter.woken(self.queue.len(), now);
-            self.actions.push_back(Action::Wake(waiter, lease));
-        } else {
-            self.at(lease.slot).ongoing -= 1;
+            self.hand_over(waiter, lease.slot, now);
         }
         self.offer(lease.slot, now);
+    }
+
+    /// Gives a request that waited to a replica that was withdrawn.
+    fn hand_over(&mut self, waiter: W, slot: u32, now: Timestamp) {
+        let replica = self.at(slot);
+        replica.ongoing += 1;
+        replica.assigned += 1;
+        let lease = Lease { slot, id: replica.id };
+        self.meter.woken(self.queue.len(), now);
+        self.actions.push_back(Action::Wake(waiter, lease));
     }
 
     /// The instance of a starting replica is ready to serve.
@@ -302,9 +309,10 @@ impl<W> Pool<W> {
         self.offer(slot, now);
         while let Some(slot) = self.free.least_busy() {
             let Some(waiter) = self.queue.pop() else { break };
-            self.meter.set_queued(self.queue.len(), now);
-            let lease = self.assign(slot, now);
-            self.actions.push_back(Action::Wake(waiter, lease));
+            self.withdraw(slot);
+            self.hand_over(waiter, slot, now);
+            // Last, because a replica that is spent by it may leave no hope for the others.
+            self.offer(slot, now);
         }
     }
 

@@ -70,7 +70,10 @@ proptest! {
 /// Whether a step may end replicas before they are spent, other than idle ones.
 fn ends_replicas(step: &Step) -> bool {
     let inner = if let Step::Behind(_, inner) = step { inner } else { step };
-    matches!(inner, Step::Condemn(_) | Step::Close | Step::Finish(_, _, Health::Condemned))
+    let is_end = matches!(inner, Step::Condemn(_) | Step::Crashed(_) | Step::Release(_));
+    is_end
+        || matches!(inner, Step::Close | Step::Finish(_, _, Health::Condemned))
+        || matches!(inner, Step::SetTarget(_, _, true))
 }
 
 /// Small limits, so that all of them are met often.
@@ -107,7 +110,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         34 => request_step(),
         2 => behind,
-        2 => (0u32..6, vec(0usize..8, 0..3)).prop_map(|(t, first)| Step::SetTarget(t, first)),
+        2 => set_target(),
         4 => Just(Step::Plan),
         3 => Just(Step::PlanWhenDue),
         6 => (0u64..1_000).prop_map(|millis| Step::Pass(Duration::from_millis(millis))),
@@ -115,6 +118,11 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Observe),
         1 => prop_oneof![9 => Just(Step::Plan), 1 => Just(Step::Close)],
     ]
+}
+
+fn set_target() -> impl Strategy<Value = Step> {
+    (0u32..6, vec(0usize..8, 0..3), any::<bool>())
+        .prop_map(|(target, first, shed)| Step::SetTarget(target, first, shed))
 }
 
 /// What any thread may do at any time.
@@ -126,7 +134,13 @@ fn request_step() -> impl Strategy<Value = Step> {
         8 => (index.clone(), outcome(), health()).prop_map(|(i, o, h)| Step::Finish(i, o, h)),
         8 => index.clone().prop_map(Step::Started),
         3 => index.clone().prop_map(Step::StartFailed),
-        1 => index.prop_map(Step::Condemn),
+        2 => (index.clone(), 1u64..500).prop_map(|(index, millis)| {
+            Step::StartRefused(index, Duration::from_millis(millis))
+        }),
+        1 => index.clone().prop_map(Step::Condemn),
+        2 => index.clone().prop_map(Step::Crashed),
+        1 => index.prop_map(Step::Release),
+        1 => Just(Step::Adopt),
     ]
 }
 

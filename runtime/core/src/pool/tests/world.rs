@@ -5,6 +5,7 @@
 
 mod audit;
 mod calm;
+mod replicas;
 
 use crate::limits::PoolLimits;
 use crate::pool::{
@@ -13,7 +14,8 @@ use crate::pool::{
 use crate::replica::{Lease, ReplicaId, State};
 use crate::time::Timestamp;
 pub use calm::Requests;
-use std::collections::{BTreeMap, VecDeque};
+use replicas::Trouble;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// What the owner knows about a replica.
@@ -37,11 +39,17 @@ pub enum Step {
     Arrive,
     Cancel(usize),
     Finish(usize, Outcome, Health),
-    /// Of any replica there ever was, late ones included; so are the next two.
+    /// Of any replica there ever was, late ones included; so are the next five.
     Started(usize),
     StartFailed(usize),
+    /// The next attempt is this much later.
+    StartRefused(usize, Duration),
     Condemn(usize),
-    SetTarget(u32, Vec<usize>),
+    Crashed(usize),
+    Release(usize),
+    Adopt,
+    /// The target, which to remove first, and whether to shed.
+    SetTarget(u32, Vec<usize>, bool),
     Plan,
     /// Time passes until the pool wants to be called, and it is.
     PlanWhenDue,
@@ -82,8 +90,14 @@ pub struct World {
     waiting: VecDeque<(u32, Timestamp)>,
     served: Vec<(u32, Served)>,
     requests: u32,
-    failures: u32,
-    retry_at: Timestamp,
+    trouble: Trouble,
+    ready_since: BTreeMap<ReplicaId, Timestamp>,
+    /// Replicas that came by themselves, and those of all replicas that left by themselves.
+    pinned: BTreeSet<ReplicaId>,
+    left: BTreeSet<ReplicaId>,
+    /// Replicas that became ready, and that failed.
+    came: u64,
+    failed: u64,
     is_closed: bool,
     tally: Tally,
 }
@@ -103,16 +117,27 @@ impl World {
             waiting: VecDeque::new(),
             served: Vec::new(),
             requests: 0,
-            failures: 0,
-            retry_at: Timestamp::ZERO,
+            trouble: Trouble::default(),
+            ready_since: BTreeMap::new(),
+            pinned: BTreeSet::new(),
+            left: BTreeSet::new(),
+            came: 0,
+            failed: 0,
             is_closed: false,
             tally: Tally::default(),
         }
     }
 
     pub fn step(&mut self, step: &Step) {
-        let now = self.now;
         let spent_before = self.spent();
+        self.act(step);
+        self.audit();
+        let acted = if let Step::Behind(lag, _) = step { self.before(*lag) } else { self.now };
+        self.audit_replacement(&spent_before, acted);
+    }
+
+    fn act(&mut self, step: &Step) {
+        let now = self.now;
         match step {
             Step::Arrive => self.arrive(),
             Step::Cancel(index) => self.cancel(*index),
@@ -123,13 +148,14 @@ impl World {
             }
             Step::Started(index) => self.replica_event(*index, Self::started),
             Step::StartFailed(index) => self.replica_event(*index, Self::start_failed),
-            Step::Condemn(index) => self.replica_event(*index, Self::condemn),
-            Step::SetTarget(target, first) => {
-                let known = |index: &usize| self.leases.get(index % 8).map(|lease| lease.id);
-                let first: Vec<ReplicaId> = first.iter().filter_map(known).collect();
-                self.pool.set_target(*target, &first, false, now);
-                self.settle(None);
+            Step::StartRefused(index, pause) => {
+                self.replica_event(*index, |world, lease| world.start_refused(lease, *pause));
             }
+            Step::Condemn(index) => self.replica_event(*index, Self::condemn),
+            Step::Crashed(index) => self.replica_event(*index, Self::crashed),
+            Step::Release(index) => self.replica_event(*index, Self::release),
+            Step::Adopt => self.adopt(),
+            Step::SetTarget(target, first, shed) => self.set_target(*target, first, *shed),
             Step::Plan => self.plan(),
             Step::PlanWhenDue => {
                 if let Some(due) = self.pool.next_wake(now) {
@@ -145,15 +171,16 @@ impl World {
                 self.settle(None);
             }
             Step::Behind(lag, step) => {
-                let before = now.as_nanos().saturating_sub(lag.as_nanos() as u64);
-                self.now = Timestamp::from_nanos(before);
+                self.now = self.before(*lag);
                 self.tally.is_crossed = true;
-                self.step(step);
+                self.act(step);
                 self.now = now;
             }
         }
-        self.audit();
-        self.audit_replacement(&spent_before);
+    }
+
+    fn before(&self, lag: Duration) -> Timestamp {
+        Timestamp::from_nanos(self.now.as_nanos().saturating_sub(lag.as_nanos() as u64))
     }
 
     fn pass(&mut self, time: Duration) {
@@ -185,7 +212,7 @@ impl World {
     }
 
     /// The reference for dispatch: look at all replicas, every time.
-    fn expected_arrival(&self) -> Expected {
+    fn expected_arrival(&mut self) -> Expected {
         let counts = self.pool.counts();
         let replicas = self.pool.replicas.iter().flatten();
         let room = replicas.filter(|replica| {
@@ -201,13 +228,16 @@ impl World {
             Expected::On(best)
         } else if self.waiting.len() as u32 >= self.limits.queue_max {
             Expected::Refused(Refusal::QueueFull)
-        } else if counts.starting + counts.ready == self.spent().len() as u32
-            && self.failures >= FAILED_STARTS_MAX
-            && self.now < self.retry_at
-        {
-            Expected::Refused(Refusal::StartFailing { retry_at: self.retry_at })
-        } else {
+        } else if counts.starting + counts.ready > self.spent().len() as u32 {
             Expected::Queued
+        } else {
+            self.prove();
+            let Trouble { failures, retry_at, .. } = self.trouble;
+            let is_hopeless = failures >= FAILED_STARTS_MAX && self.now < retry_at;
+            match is_hopeless {
+                true => Expected::Refused(Refusal::StartFailing { retry_at }),
+                false => Expected::Queued,
+            }
         }
     }
 
@@ -231,52 +261,12 @@ impl World {
             Outcome::Completed => self.tally.completed += 1,
             Outcome::Failed | Outcome::Cancelled => self.tally.failed += 1,
         }
+        if health == Health::Condemned {
+            self.left.insert(lease.id);
+        }
         self.touch(lease.id);
         self.pool.finish(lease, arrived, outcome, health, self.now);
         self.settle(Some(lease));
-    }
-
-    fn replica_event(&mut self, index: usize, event: impl FnOnce(&mut Self, Lease)) {
-        if !self.leases.is_empty() {
-            let lease = self.leases[index % self.leases.len()];
-            event(self, lease);
-        }
-    }
-
-    fn started(&mut self, lease: Lease) {
-        let is_due = self.lives[&lease.id] == Life::Starting;
-        if is_due {
-            self.lives.insert(lease.id, Life::Ready);
-            self.failures = 0;
-            self.touch(lease.id);
-        }
-        self.told(is_due, |pool, now| pool.started(lease, now), lease);
-    }
-
-    fn start_failed(&mut self, lease: Lease) {
-        let is_due = self.lives[&lease.id] == Life::Starting;
-        if is_due {
-            self.lives.insert(lease.id, Life::Gone);
-            self.count_failure();
-        }
-        self.told(is_due, |pool, now| pool.start_failed(lease, now), lease);
-    }
-
-    fn condemn(&mut self, lease: Lease) {
-        let life = self.lives[&lease.id];
-        if life == Life::Starting {
-            self.count_failure();
-        }
-        self.told(life != Life::Gone, |pool, now| pool.condemn(lease, now), lease);
-        let replicas = self.pool.replicas.iter().flatten();
-        let mut left = replicas.filter(|replica| replica.id == lease.id);
-        assert!(left.all(|replica| matches!(replica.state, State::Draining { .. })));
-    }
-
-    fn count_failure(&mut self) {
-        self.failures += 1;
-        let pause = Duration::from_millis(100).saturating_mul(1 << (self.failures - 1).min(20));
-        self.retry_at = self.now + pause.min(Duration::from_secs(30));
     }
 
     /// An event that comes late must change nothing.
@@ -320,14 +310,13 @@ impl World {
     /// Carries out what the pool asks for. `event` is the replica the event was about: only it
     /// may wake requests.
     fn settle(&mut self, event: Option<Lease>) {
+        self.audit_proof();
         while let Some(action) = self.pool.next_action() {
             match action {
                 Action::Start(lease) => {
                     let used = self.alive().any(|other| other.slot == lease.slot);
                     assert!(!used && !self.lives.contains_key(&lease.id), "a fresh replica");
-                    let loading = self.lives.values().any(|life| *life == Life::Starting);
-                    let may = self.failures == 0 || (self.now >= self.retry_at && !loading);
-                    assert!(may, "after a failure one attempt at a time, not before it is due");
+                    self.audit_start();
                     self.lives.insert(lease.id, Life::Starting);
                     self.leases.push(lease);
                 }
@@ -353,6 +342,7 @@ impl World {
                 }
             }
         }
+        self.note_ready();
     }
 
     fn serve(&mut self, request: u32, lease: Lease, arrived: Timestamp) {
@@ -366,6 +356,7 @@ impl World {
 
     fn leave(&mut self, lease: Lease, event: Option<Lease>) {
         let life = self.lives.insert(lease.id, Life::Gone);
+        self.audit_leaving(lease.id);
         let lost = life == Some(Life::Starting) && event == Some(lease);
         assert!(lost || life == Some(Life::Ready), "gone once");
     }
@@ -380,6 +371,9 @@ impl World {
     }
 
     fn is_spent(&self, id: ReplicaId) -> bool {
+        if self.pinned.contains(&id) {
+            return false;
+        }
         let given = self.given.get(&id).copied().unwrap_or(0);
         self.limits.max_requests.is_some_and(|most| given >= most)
     }

@@ -1,8 +1,9 @@
 //! What must hold after every step, recomputed from scratch.
 
-use super::{Life, World, sketch};
+use super::{Life, Served, World, sketch};
 use crate::pool::FAILED_STARTS_MAX;
 use crate::replica::{ReplicaId, State};
+use crate::time::Timestamp;
 use std::time::Duration;
 
 const A_DAY: Duration = Duration::from_secs(86_400);
@@ -36,6 +37,7 @@ impl World {
         assert_eq!(self.pool.latencies().total(), served, "each end is timed once");
         let here = u64::from(counts.queued + counts.ongoing);
         assert_eq!(totals.arrived, ended + here, "a request is in one place");
+        assert_eq!((totals.replicas_started, totals.replicas_failed), (self.came, self.failed));
         assert!(self.pool.actions.is_empty(), "the owner carried everything out");
     }
 
@@ -53,8 +55,13 @@ impl World {
             let drains = matches!(replica.state, State::Draining { .. });
             let must_serve = drains || self.is_spent(replica.id);
             assert!(!must_serve || replica.ongoing > 0, "who takes no more is gone when idle");
+            assert_eq!(replica.pinned, self.pinned.contains(&replica.id));
+            if drains {
+                self.audit_leaving(replica.id);
+            }
         }
         assert_eq!(self.pool.spent, self.spent().len() as u32);
+        assert_eq!(self.pool.pinned, self.pinned_ready());
         assert_eq!(self.alive().count() as u32, self.pool.replica_count());
         let mut vacant = self.pool.vacant.clone();
         vacant.sort_unstable();
@@ -99,17 +106,23 @@ impl World {
         let counts = self.pool.counts();
         let active = counts.starting + counts.ready;
         if queued > 0 && active == self.spent().len() as u32 {
-            let backs_off = (1..FAILED_STARTS_MAX).contains(&self.failures);
+            let backs_off = (1..FAILED_STARTS_MAX).contains(&self.trouble.failures);
             let is_full = active == self.limits.max;
-            assert!(backs_off || is_full, "who waits will be served, or there is hope");
+            let is_tried = backs_off || self.trouble.room_at.is_some();
+            assert!(is_full || is_tried, "who waits will be served, or there is hope");
+            assert!(is_full || self.pool.next_wake(self.now).is_some(), "hope has a time");
         }
     }
 
-    /// A step that left a replica spent left its successor too, unless there is no room or starts
-    /// fail.
-    pub fn audit_replacement(&self, spent_before: &[ReplicaId]) {
+    /// A step at `acted` that left a replica spent left its successor too, unless there is no room
+    /// or starts fail.
+    pub fn audit_replacement(&self, spent_before: &[ReplicaId], acted: Timestamp) {
         let spent = self.spent();
-        if self.failures > 0 || spent.iter().all(|id| spent_before.contains(id)) {
+        let has_room = self.trouble.room_at.is_none_or(|at| at <= acted);
+        if self.trouble.failures > 0
+            || !has_room
+            || spent.iter().all(|id| spent_before.contains(id))
+        {
             return;
         }
         let counts = self.pool.counts();
@@ -122,7 +135,10 @@ impl World {
         let counts = self.pool.counts();
         let active = counts.starting + counts.ready;
         if self.pool.is_asleep() {
-            assert_eq!((active, counts.queued, counts.ongoing), (0, 0, 0), "asleep means empty");
+            let others = active - self.pinned_ready();
+            assert_eq!((others, counts.queued), (0, 0), "asleep means empty, but for the pinned");
+            let is_pinned = |served: &Served| self.pinned.contains(&served.lease.id);
+            assert!(self.served.iter().all(|(_, served)| is_pinned(served)), "only they serve");
         }
         if self.is_closed {
             let mut left = self.pool.replicas.iter().flatten();

@@ -43,7 +43,7 @@ impl World {
             self.go_on(Requests::End);
         }
         let counts = self.pool.counts();
-        let is_empty = counts.ready + counts.starting == 0;
+        let is_empty = counts.ready + counts.starting == self.pinned_ready();
         assert!(is_empty, "not used for {idle_ttl:?} and still {counts:?}");
     }
 
