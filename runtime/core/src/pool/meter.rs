@@ -110,7 +110,7 @@ impl Meter {
         self.ongoing.value += 1;
     }
 
-    /// A waiting request took the place of one that ended.
+    /// A waiting request got a replica.
     pub fn woken(&mut self, queued: u32, now: Timestamp) {
         self.advance(now);
         self.queued.value = queued;

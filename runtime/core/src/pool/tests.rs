@@ -4,12 +4,16 @@
 //! properties run random operations in a [`world`] that knows only what the pool's owner knows.
 
 mod closing;
+mod crashes;
 mod dispatch;
+mod external;
 mod life;
 mod observing;
 mod properties;
+mod room;
 mod scaling;
 mod script;
+mod shedding;
 mod sleep;
 mod spent;
 mod starts;

@@ -5,8 +5,8 @@
 //! the script's choice, replicas are `r` and their id.
 
 use crate::limits::PoolLimits;
-use crate::pool::{Action, Arrival, Health, Outcome, Pool, Refusal, Ticket};
-use crate::replica::{Lease, ReplicaId};
+use crate::pool::{Action, Arrival, Health, Outcome, Pause, Pool, Refusal, Ticket};
+use crate::replica::{Lease, ReplicaId, ReplicaKind};
 use crate::time::Timestamp;
 use expect_test::Expect;
 use std::collections::BTreeMap;
@@ -67,10 +67,24 @@ impl Player {
                 }
             }
             "fail" => self.pool.start_failed(self.lease(rest[0]), now),
+            "refuse" => {
+                let retry_at = Timestamp::ZERO + duration_of(rest[1]);
+                self.pool.start_refused(self.lease(rest[0]), retry_at, now);
+            }
             "condemn" => self.pool.condemn(self.lease(rest[0]), now),
-            "target" => {
+            "crash" => self.pool.crashed(self.lease(rest[0]), now),
+            "adopt" => self.adopt(),
+            "release" => self.pool.release(self.lease(rest[0]), now),
+            "target" | "shed" => {
+                let target = rest[0].parse().expect("a target");
                 let first: Vec<ReplicaId> = rest[1..].iter().map(|name| id_of(name)).collect();
-                self.pool.set_target(rest[0].parse().expect("a target"), &first, false, now);
+                self.pool.set_target(target, &first, *verb == "shed", now);
+            }
+            "pause" => self.say(&why_paused(self.pool.pause(now))),
+            "totals" => {
+                let totals = self.pool.totals();
+                let (started, failed) = (totals.replicas_started, totals.replicas_failed);
+                self.say(&format!("{started} started, {failed} failed"));
             }
             "plan" => self.pool.plan(now),
             "close" => self.pool.close(now),
@@ -83,7 +97,11 @@ impl Player {
             "list" => {
                 for view in self.pool.replica_views(now) {
                     let (idle, age) = (view.idle, view.age);
-                    let state = format!("{:?}, {} ongoing", view.state, view.ongoing);
+                    let kind = match view.kind {
+                        ReplicaKind::External => "external ",
+                        ReplicaKind::Wasm | ReplicaKind::Process => "",
+                    };
+                    let state = format!("{kind}{:?}, {} ongoing", view.state, view.ongoing);
                     self.say(&format!("r{} {state}, idle {idle:?}, age {age:?}", view.id.0));
                 }
             }
@@ -106,6 +124,16 @@ impl Player {
             Arrival::Refused(refusal) => self.say(&format!("{name} refused: {}", why(refusal))),
         }
         self.settle();
+    }
+
+    fn adopt(&mut self) {
+        match self.pool.adopt(self.now) {
+            Some(lease) => {
+                self.leases.insert(lease.id.0, lease);
+                self.say(&format!("r{} adopted", lease.id.0));
+            }
+            None => self.say("not adopted"),
+        }
     }
 
     fn finish(&mut self, name: &str, how: &str) {
@@ -196,6 +224,16 @@ fn why(refusal: Refusal) -> String {
         Refusal::QueueFull => "queue full".to_owned(),
         Refusal::StartFailing { retry_at } => format!("starts fail, retry at {}", time(retry_at)),
         Refusal::Closed => "closed".to_owned(),
+    }
+}
+
+fn why_paused(pause: Option<Pause>) -> String {
+    match pause {
+        Some(Pause::Failing { failures, until }) => {
+            format!("failed {failures} times, waits until {}", time(until))
+        }
+        Some(Pause::NoRoom { until }) => format!("no room, waits until {}", time(until)),
+        None => "no pause".to_owned(),
     }
 }
 

@@ -101,8 +101,8 @@ fn max_requests_never_exceeds_max() {
             0s     b waits
             0s     c waits
             0s     d waits
-            1s     start r1
             1s     a on r0
+            1s     start r1
             2s     b on r1
             2s     0 starting, 2 ready, 0 draining, target 1, 2 queued, 2 ongoing
             3s     drop r0
