@@ -5,10 +5,10 @@
 //!
 //! | | `cur_load` | `loadtime` | token | counts requests |
 //! | --- | --- | --- | --- | --- |
-//! | [`Generation::Flask`] | units per second | in one message of its own | yes | upwards |
-//! | the same, with `message` | a sum if there is `cur_capacity` | always once loaded | yes | both ways |
+//! | [`Generation::Flask`] | units per second | in a message of its own | yes | upwards |
+//! | the same, with `message` | a sum, if with `cur_capacity` | once loaded | yes | both ways |
 //! | [`Generation::Aiohttp`] | units per second | once, then 0 | no | upwards |
-//! | [`Generation::Today`] | units held now | 0 until loaded, then always | yes | upwards |
+//! | [`Generation::Today`] | units held now | 0 until loaded | yes | upwards |
 //!
 //! All figures are checked: finite, not negative, not above [`FIGURE_MAX`].
 

@@ -160,6 +160,11 @@ impl Registry {
         Self { settings, members: BTreeMap::new(), denied: 0 }
     }
 
+    /// Other settings from now on. Workers that are there keep the patience they came with.
+    pub fn set(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
     /// A worker that we start now, before its process runs. `id` is its name, `token` what it will
     /// say, `address` where it will listen. It stays until [`Registry::remove`], also if
     /// it is silent. One that was here under the name is forgotten.

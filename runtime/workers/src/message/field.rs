@@ -19,6 +19,14 @@ pub(super) struct Figure(pub f64);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Count(pub u64);
 
+/// The words for a number that came.
+fn is(number: f64) -> String {
+    match number.abs() <= FIGURE_MAX {
+        true => format!("is {number}"),
+        false => format!("is {number:e}"),
+    }
+}
+
 /// A worker's name: a whole number or a text of printable ASCII characters without blanks.
 #[derive(Debug, Clone)]
 pub(super) struct Id(pub String);
@@ -54,7 +62,7 @@ impl Field for Figure {
         match (0.0..=FIGURE_MAX).contains(&number) {
             // Adding 0 makes 0 of -0.
             true => Ok(Self(number + 0.0)),
-            false => Err(format!("is {number}")),
+            false => Err(is(number)),
         }
     }
 }
@@ -65,7 +73,7 @@ impl Field for Count {
     fn from_number(number: f64) -> Result<Self, String> {
         match number.fract() == 0.0 && (0.0..=FIGURE_MAX).contains(&number) {
             true => Ok(Self(number as u64)),
-            false => Err(format!("is {number}")),
+            false => Err(is(number)),
         }
     }
 
@@ -75,10 +83,10 @@ impl Field for Count {
 }
 
 impl Field for Id {
-    const MUST: &'static str = "a whole number or 1 to 128 printable characters without blanks";
+    const MUST: &'static str = "a whole number or 1 to 128 printable ASCII characters";
 
     fn from_number(number: f64) -> Result<Self, String> {
-        Err(format!("is {number}"))
+        Err(is(number))
     }
 
     fn from_whole(number: u64) -> Result<Self, String> {
@@ -91,7 +99,7 @@ impl Field for Id {
         }
         match text.bytes().all(|byte| byte.is_ascii_graphic()) {
             true => Ok(Self(text.to_owned())),
-            false => Err("has characters that are not printable ASCII".into()),
+            false => Err("has other characters".into()),
         }
     }
 }

@@ -37,6 +37,9 @@ impl std::error::Error for Malformed {}
 /// Longest field name that is repeated in an error.
 const NAME_CHARS_MAX: usize = 64;
 
+/// Longest text about what is wrong; it may quote a value.
+const PROBLEM_CHARS_MAX: usize = 200;
+
 /// Reads a JSON object. Fields that occur twice are refused, because two readers could take
 /// different ones; unknown ones are ignored.
 pub(super) fn object<'a, T: Deserialize<'a>>(body: &'a [u8], max: usize) -> Result<T, Malformed> {
@@ -62,14 +65,15 @@ pub(super) fn object<'a, T: Deserialize<'a>>(body: &'a [u8], max: usize) -> Resu
 fn named(path: &str, error: &serde_json::Error) -> Malformed {
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
-    let field = if path == "." { "" } else { path };
+    // What is wrong between two fields has neither's name.
+    let field = if [".", "?"].contains(&path) { "" } else { path };
     let field: String = field.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect();
     if let Some(name) = quoted(text, "duplicate field `").or(quoted(text, "missing field `")) {
         let problem = if text.starts_with("duplicate") { "occurs twice" } else { "is missing" };
         return Malformed::field(name, problem);
     }
     let is_value = !field.is_empty() && ["expected value", "invalid number"].contains(&text);
-    let problem = match text {
+    let problem: String = match text {
         _ if is_value => "is no JSON value, for example NaN or Infinity".into(),
         "number out of range" => "is too large for a number".into(),
         _ if error.is_eof() => "ends too early".into(),
@@ -77,7 +81,7 @@ fn named(path: &str, error: &serde_json::Error) -> Malformed {
         _ if error.is_data() => text.into(),
         _ => format!("is not JSON ({text})"),
     };
-    Malformed { field, problem }
+    Malformed { field, problem: problem.chars().take(PROBLEM_CHARS_MAX).collect() }
 }
 
 /// What stands between `start` and the next back quote, if `text` begins with `start`.
