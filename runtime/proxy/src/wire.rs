@@ -200,3 +200,43 @@ impl<B: Body<Data = Bytes> + Unpin + 'static> Drop for Wire<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::SendFailure;
+    use http_body_util::Full;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::UnixStream;
+
+    /// What becomes of a request over a connection on which the replica sent `bytes` and closed,
+    /// all before the request. The request comes back.
+    async fn unsent(bytes: &[u8]) -> SendFailure {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(bytes).await.unwrap();
+        drop(theirs);
+        ours.readable().await.unwrap();
+        let (count, socket) = (Arc::default(), Socket::Unix(TokioIo::new(ours)));
+        let mut wire = Wire::new(socket, &Builder::new(), Open::new(&count)).await.unwrap();
+        let request = Request::post("/a").body(Full::new(Bytes::from("body"))).unwrap();
+        let (error, request) = wire.exchange(request).await.expect_err("there is an answer");
+        assert_eq!(request.expect("nothing was sent").uri(), "/a");
+        assert!(!wire.is_idle());
+        SendFailure::of_unsent(error)
+    }
+
+    #[tokio::test]
+    async fn a_replica_that_speaks_first_speaks_no_http() {
+        let failure = unsent(b"220 mail.example ESMTP\r\n").await;
+        assert!(matches!(failure, SendFailure::NotHttp { .. }), "{failure:?}");
+        let failure = unsent(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        assert!(matches!(failure, SendFailure::NotHttp { .. }), "{failure:?}");
+    }
+
+    #[tokio::test]
+    async fn a_replica_that_closes_first_gives_the_request_back() {
+        let failure = unsent(b"").await;
+        assert!(matches!(failure, SendFailure::ClosedBeforeAnswer { .. }), "{failure:?}");
+    }
+}
