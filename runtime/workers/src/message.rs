@@ -22,7 +22,7 @@ use serde::Deserialize;
 
 use field::{Count, Figure, Id, Text};
 pub use field::{FIGURE_MAX, ID_CHARS_MAX};
-pub use finished::{Finished, FinishedRequest, Leave, Outcome};
+pub use finished::{FINISHED_BYTES_MAX, FINISHED_MAX, Finished, FinishedRequest, Leave, Outcome};
 pub use parse::Malformed;
 
 use crate::secret::Secret;

@@ -1,6 +1,9 @@
 //! Messages about requests that ended, and about workers that leave.
 
+use std::fmt;
+
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::field::{Figure, Id, Text};
@@ -10,6 +13,10 @@ use crate::secret::Secret;
 /// Most bytes of a message about finished requests. A worker repeats what was not taken and adds to
 /// it, so a small limit would stop it for good; this is enough for about 20000 requests.
 pub const FINISHED_BYTES_MAX: usize = 4 << 20;
+
+/// Most requests of such a message: more than fit if they have all fields, and so few that empty
+/// ones do not fill the memory.
+pub const FINISHED_MAX: usize = 50_000;
 
 /// How a request ended, as the worker sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +62,35 @@ pub struct Finished {
 struct Raw {
     worker_id: Id,
     mtoken: Option<Text<TOKEN_BYTES_MAX>>,
-    requests: Vec<RawRequest>,
+    #[serde(deserialize_with = "requests")]
+    requests: Vec<FinishedRequest>,
+}
+
+/// Reads the list of requests, at most [`FINISHED_MAX`].
+fn requests<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<FinishedRequest>, D::Error> {
+    from.deserialize_seq(Requests)
+}
+
+struct Requests;
+
+impl<'de> Visitor<'de> for Requests {
+    type Value = Vec<FinishedRequest>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let mut requests = Vec::new();
+        while let Some(request) = items.next_element::<RawRequest>()? {
+            if requests.len() == FINISHED_MAX {
+                let text = format_args!("has more than {FINISHED_MAX} requests");
+                return Err(A::Error::custom(text));
+            }
+            requests.push(request.checked());
+        }
+        Ok(requests)
+    }
 }
 
 #[derive(Deserialize)]
@@ -79,7 +114,7 @@ impl Finished {
         Ok(Self {
             worker: raw.worker_id.0,
             token: raw.mtoken.map(|token| Secret::new(token.0)),
-            requests: raw.requests.into_iter().map(RawRequest::checked).collect(),
+            requests: raw.requests,
         })
     }
 }

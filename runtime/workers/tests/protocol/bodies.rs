@@ -2,7 +2,8 @@
 
 use expect_test::expect;
 use samovar_workers::message::{
-    Finished, Generation, Leave, Offered, Outcome, REPORT_BYTES_MAX, Report, Stage,
+    FINISHED_BYTES_MAX, FINISHED_MAX, Finished, Generation, Leave, Offered, Outcome,
+    REPORT_BYTES_MAX, Report, Stage,
 };
 
 /// What is said about each of the bodies, a line each.
@@ -255,11 +256,24 @@ fn finished_requests_are_read() {
     .map(|body| format!("{}\n", Finished::parse(body.as_bytes()).unwrap_err()));
     expect![[r#"
         `requests` is missing
-        `requests` has an invalid type: map, expected a sequence
+        `requests` has an invalid type: map, expected a list
         `requests[0].entered_queue_at` is no JSON value, for example NaN or Infinity
         `requests[1].work_started_at` is -1, it must be a number from 0 to 1e15
     "#]]
     .assert_eq(&refused.concat());
+}
+
+#[test]
+fn finished_requests_are_limited() {
+    let body =
+        |count| format!(r#"{{"worker_id":12,"requests":[{{}}{}]}}"#, ",{}".repeat(count - 1));
+    let most = Finished::parse(body(FINISHED_MAX).as_bytes()).unwrap();
+    assert_eq!(most.requests.len(), FINISHED_MAX);
+    expect!["`requests` has more than 50000 requests"]
+        .assert_eq(&Finished::parse(body(FINISHED_MAX + 1).as_bytes()).unwrap_err().to_string());
+    let large = vec![b' '; FINISHED_BYTES_MAX + 1];
+    expect!["the message has 4194305 bytes, more than the limit of 4194304"]
+        .assert_eq(&Finished::parse(&large).unwrap_err().to_string());
 }
 
 #[test]
