@@ -7,6 +7,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod device;
+pub mod gang;
 pub mod histogram;
 pub mod limits;
 pub mod observation;
@@ -18,3 +20,4 @@ pub mod share;
 pub mod target;
 pub mod tick;
 pub mod time;
+pub mod work;

@@ -32,8 +32,29 @@ pub enum LimitedBy {
     Min,
     /// The deployment's maximum is lower.
     Max,
-    /// The machine holds fewer.
+    /// The machine has room for fewer.
     Slots,
+    /// The machine has accelerators for fewer.
+    Devices,
+}
+
+/// How many replicas the machine has for a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Most replicas it may hold.
+    pub replicas: u32,
+    /// What is short if that is too few.
+    pub limited_by: LimitedBy,
+}
+
+impl Room {
+    /// A machine without bounds.
+    pub const UNBOUNDED: Room = Room::of_slots(u32::MAX);
+
+    /// Room for this many replicas, and nothing but room is short.
+    pub const fn of_slots(replicas: u32) -> Self {
+        Room { replicas, limited_by: LimitedBy::Slots }
+    }
 }
 
 /// The outcome of one decision.
@@ -51,7 +72,7 @@ pub struct Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotANumber;
 
-/// The new target: the wish rounded up, then clamped to `min..=max`, then to `share`, what the
+/// The new target: the wish rounded up, then clamped to `min..=max`, then to `room`, what the
 /// machine has for this deployment. Below zero counts as zero.
 ///
 /// # Errors
@@ -62,7 +83,7 @@ pub fn decide(
     current: u32,
     min: u32,
     max: u32,
-    share: u32,
+    room: Room,
 ) -> Result<Target, NotANumber> {
     assert!(min <= max, "checked when the spec was read");
     let proposed = match wish {
@@ -73,11 +94,11 @@ pub fn decide(
     };
     let wanted = proposed.unwrap_or(u64::from(current));
     let clamped = wanted.clamp(u64::from(min), u64::from(max)) as u32;
-    let replicas = clamped.min(share);
+    let replicas = clamped.min(room.replicas);
     let limited_by = if u64::from(replicas) == wanted {
         None
     } else if replicas < clamped {
-        Some(LimitedBy::Slots)
+        Some(room.limited_by)
     } else if u64::from(clamped) < wanted {
         Some(LimitedBy::Max)
     } else {
@@ -93,7 +114,7 @@ mod tests {
 
     #[track_caller]
     fn check(wish: Wish, expected: (Option<u64>, u32, Option<LimitedBy>)) {
-        let target = decide(wish, 3, 1, 10, 8).expect("a number");
+        let target = decide(wish, 3, 1, 10, Room::of_slots(8)).expect("a number");
         assert_eq!((target.proposed, target.replicas, target.limited_by), expected);
     }
 
@@ -111,7 +132,7 @@ mod tests {
 
     #[test]
     fn the_maximum_cuts_when_the_machine_is_large() {
-        let target = decide(Wish::Replicas(50.0), 3, 1, 10, 100).expect("a number");
+        let target = decide(Wish::Replicas(50.0), 3, 1, 10, Room::of_slots(100)).expect("a number");
         assert_eq!(target.limited_by, Some(LimitedBy::Max));
         assert_eq!(target.replicas, 10);
     }
@@ -119,7 +140,8 @@ mod tests {
     #[test]
     fn holding_is_limited_too() {
         let hold = |current, share| {
-            let target = decide(Wish::Hold, current, 2, 5, share).expect("a number");
+            let target =
+                decide(Wish::Hold, current, 2, 5, Room::of_slots(share)).expect("a number");
             (target.replicas, target.limited_by)
         };
         assert_eq!(hold(3, 9), (3, None));
@@ -130,13 +152,27 @@ mod tests {
 
     #[test]
     fn the_machine_is_stronger_than_the_minimum() {
-        let target = decide(Wish::Replicas(4.0), 0, 3, 5, 1).expect("a number");
+        let target = decide(Wish::Replicas(4.0), 0, 3, 5, Room::of_slots(1)).expect("a number");
         assert_eq!((target.replicas, target.limited_by), (1, Some(LimitedBy::Slots)));
     }
 
     #[test]
+    fn what_is_short_is_named() {
+        let room = Room { replicas: 2, limited_by: LimitedBy::Devices };
+        let limited_by = |wish, max| {
+            let target = decide(Wish::Replicas(wish), 0, 0, max, room).expect("a number");
+            (target.replicas, target.limited_by)
+        };
+        assert_eq!(limited_by(3.0, 9), (2, Some(LimitedBy::Devices)));
+        assert_eq!(limited_by(3.0, 2), (2, Some(LimitedBy::Max)));
+        assert_eq!(limited_by(2.0, 9), (2, None));
+        let unbounded = decide(Wish::Replicas(1e9), 0, 0, 9, Room::UNBOUNDED).expect("a number");
+        assert_eq!((unbounded.replicas, unbounded.limited_by), (9, Some(LimitedBy::Max)));
+    }
+
+    #[test]
     fn a_wish_that_is_met_is_not_limited() {
-        let target = decide(Wish::Replicas(0.0), 1, 1, 5, 0).expect("a number");
+        let target = decide(Wish::Replicas(0.0), 1, 1, 5, Room::of_slots(0)).expect("a number");
         assert_eq!((target.replicas, target.limited_by), (0, None));
     }
 
@@ -148,7 +184,7 @@ mod tests {
             share in 0u32..20,
         ) {
             let (min, max) = (bounds.0.min(bounds.1), bounds.0.max(bounds.1));
-            let target = decide(Wish::Replicas(wish), 0, min, max, share).expect("a number");
+            let target = decide(Wish::Replicas(wish), 0, min, max, Room::of_slots(share)).expect("a number");
             prop_assert!(target.replicas <= max.min(share));
             prop_assert!(target.replicas >= min.min(share));
             let is_met = target.proposed == Some(u64::from(target.replicas));
@@ -159,7 +195,7 @@ mod tests {
     #[test]
     fn not_a_number_is_an_error() {
         for wish in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            assert_eq!(decide(Wish::Replicas(wish), 3, 1, 10, 8), Err(NotANumber));
+            assert_eq!(decide(Wish::Replicas(wish), 3, 1, 10, Room::of_slots(8)), Err(NotANumber));
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::deployment::Asked;
 use crate::engine::Simulation;
 use crate::events::Event;
 use crate::faults::AnswerFault;
-use samovar_core::target::{self, Wish};
+use samovar_core::target::{self, Room, Wish};
 use samovar_core::tick::{self, ANSWER_MAX, PAUSE_MAX, PAUSE_MIN};
 use samovar_core::time::Timestamp;
 
@@ -127,9 +127,9 @@ impl Simulation {
         let current = before.max(deployment.control.short_of.unwrap_or(0));
         let machine = &mut self.machine;
         let decided = asked.answer.ok().and_then(|answer| {
-            let unshared = target::decide(answer.wish, current, min, max, u32::MAX).ok()?;
-            let share = machine.claim(deployment.rank, unshared.replicas);
-            let target = target::decide(answer.wish, current, min, max, share).ok()?;
+            let unshared = target::decide(answer.wish, current, min, max, Room::UNBOUNDED).ok()?;
+            let room = Room::of_slots(machine.claim(deployment.rank, unshared.replicas));
+            let target = target::decide(answer.wish, current, min, max, room).ok()?;
             let wanted = unshared.replicas;
             deployment.control.short_of = (target.replicas < wanted).then_some(wanted);
             Some((answer, target))

@@ -59,6 +59,10 @@ pub enum LimitedBy {
     Max,
     /// What the machine can hold.
     Slots,
+    /// What accelerators the machine has.
+    Devices,
+    /// The machine's accelerators.
+    Devices,
 }
 
 impl LimitedBy {
@@ -68,6 +72,8 @@ impl LimitedBy {
             LimitedBy::Min => "min",
             LimitedBy::Max => "max",
             LimitedBy::Slots => "slots",
+            LimitedBy::Devices => "devices",
+            LimitedBy::Devices => "devices",
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::spec::{DeploymentName, Digest};
 use crate::wasm::inspect::Kind;
 use samovar_core::observation::Observation;
 use samovar_core::ring::KEPT;
-use samovar_core::target::{self, Wish};
+use samovar_core::target::{self, Room, Wish};
 use samovar_core::time::Timestamp;
 use serde_json::Value;
 use std::sync::Arc;
@@ -96,7 +96,7 @@ async fn answers(
     let mut answers = Vec::with_capacity(past.len());
     for seen in past {
         let answer = scaler.scale(seen.clone()).await.map_err(Failure::in_replay)?.answer;
-        let target = target::decide(answer.wish, seen.target, seen.min, seen.max, u32::MAX);
+        let target = target::decide(answer.wish, seen.target, seen.min, seen.max, Room::UNBOUNDED);
         let target = target.map_err(|_| Failure::not_a_number())?.replicas;
         let wish = match answer.wish {
             Wish::Hold => api::Wish::Hold,

@@ -12,7 +12,7 @@ use crate::policy::host::{Failure, Scaled};
 use crate::spec::PolicyName;
 use parking_lot::Mutex;
 use samovar_core::observation::Observation;
-use samovar_core::target::{self, Wish};
+use samovar_core::target::{self, Room, Wish};
 use samovar_core::time::Timestamp;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -131,7 +131,7 @@ impl Shadow {
         };
         let decided = answer.map_err(|failure| failure.to_string()).and_then(|scaled| {
             let wish = scaled.answer.wish;
-            let target = target::decide(wish, current, min, max, u32::MAX);
+            let target = target::decide(wish, current, min, max, Room::UNBOUNDED);
             let target = target.map_err(|_| "it answered what is not a number".to_owned())?;
             Ok((wish, target.replicas, scaled.answer.reason))
         });
