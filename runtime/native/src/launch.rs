@@ -17,6 +17,33 @@ const SERVER_PREFIX: &[u8] = b"SAMOVAR_";
 /// Where execvp(3) looks without `PATH`.
 const PATH_DEFAULT: &str = "/bin:/usr/bin";
 
+/// Whether there is something that `program` means in `cwd`, as far as that can be seen without
+/// starting it. The server's own `PATH` counts.
+///
+/// # Errors
+///
+/// [`Failure::BadFolder`], [`Failure::NotFound`] or [`Failure::NotExecutable`].
+pub fn check(program: &str, cwd: Option<&Path>) -> Result<(), Failure> {
+    if let Some(failure) = cwd.and_then(bad_folder) {
+        return Err(failure);
+    }
+    let attempt = Attempt {
+        program: program.into(),
+        cwd: cwd.map(Path::to_owned),
+        path: std::env::var_os("PATH").unwrap_or_else(|| PATH_DEFAULT.into()),
+    };
+    let Some(file) = attempt.find() else {
+        return Err(Failure::NotFound { program: program.to_owned() });
+    };
+    let is_program = std::fs::metadata(&file)
+        .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
+    if is_program {
+        return Ok(());
+    }
+    let why = why_denied(&file).to_owned();
+    Err(Failure::NotExecutable { program: program.to_owned(), why })
+}
+
 /// The process to start for a member, with the mark of its replica.
 pub(crate) fn prepare(plan: MemberPlan, mark: String) -> Launch {
     let is_for_replicas = |name: &OsStr| !name.as_bytes().starts_with(SERVER_PREFIX);

@@ -17,6 +17,7 @@
 //! No signal is ever sent to a number alone: a process is known by its number and its start time.
 
 mod census;
+pub mod devices;
 mod failure;
 mod group;
 pub mod keeper;
@@ -37,6 +38,7 @@ mod warden;
 
 pub use census::Usage;
 pub use failure::Failure;
+pub use launch::check;
 pub use marker::VARIABLE;
 pub use output::{Output, Stream};
 pub use plan::{Asked, Endpoint, Liveness, MemberPlan, ReadyWhen, ReplicaPlan};

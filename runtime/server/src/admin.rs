@@ -7,6 +7,7 @@ mod metrics;
 mod openapi;
 mod policies;
 mod requests;
+mod workers;
 
 use crate::api::{self, ApiError, ErrorBody, ErrorCode};
 use crate::clock;
@@ -58,6 +59,9 @@ pub fn router(admin: Admin) -> Router {
         )
         .merge(policies::of_deployments())
         .route("/deployments/{name}/decisions", get(decisions))
+        .route("/deployments/{name}/replicas", get(replicas))
+        .route("/deployments/{name}/join", get(workers::join))
+        .route("/machine", get(workers::machine))
         .route("/deployments/{name}/logs", get(logs))
         .route("/deployments/{name}/requests", get(requests::requests))
         .merge(policies::by_name())
@@ -65,6 +69,7 @@ pub fn router(admin: Admin) -> Router {
         .route_layer(middleware::from_fn_with_state(admin.clone(), authorize));
     Router::new()
         .nest("/v1", v1)
+        .merge(workers::protocol())
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(|| async { "ok\n" }))
         .route("/metrics", get(metrics::metrics))
@@ -213,6 +218,14 @@ async fn delete_deployment(
 #[serde(deny_unknown_fields)]
 struct DecisionsQuery {
     limit: Option<usize>,
+}
+
+async fn replicas(
+    State(admin): State<Admin>,
+    Path(name): Path<String>,
+) -> Result<Json<api::ReplicaList>, ApiError> {
+    let deployment = admin.control.deployment(&parse::<DeploymentName>(&name, "name")?)?;
+    Ok(Json(deployment.replicas()))
 }
 
 async fn decisions(

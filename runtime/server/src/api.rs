@@ -5,9 +5,15 @@
 mod decision;
 mod error;
 mod policies;
+mod replicas;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub use replicas::{
+    Device, DeviceLease, HeldDevice, Join, Machine, Replica, ReplicaFailure, ReplicaKind,
+    ReplicaList, ReplicaState,
+};
 
 use crate::spec::{DeploymentName, Digest, PolicyName, RawSpec, World};
 
@@ -56,8 +62,13 @@ pub struct Deployment {
     pub name: DeploymentName,
     /// Counts the specs this deployment has had, from 1.
     pub revision: u64,
-    pub component: Digest,
-    pub world: World,
+    /// What its replicas are.
+    #[serde(default)]
+    pub kind: ReplicaKind,
+    /// Null if its replicas are no components.
+    pub component: Option<Digest>,
+    /// Null if its replicas are no components.
+    pub world: Option<World>,
     /// Path prefix on the data plane.
     pub route: String,
     /// The full spec, defaults filled in. The server fills it from a checked spec. It is not
@@ -77,6 +88,10 @@ pub struct Deployment {
     pub shadow: Option<Shadow>,
     /// Why the newest failed start of a replica failed; null once a later one succeeded.
     pub last_start_error: Option<String>,
+    /// Why replicas that are wanted are not started: what the machine has is taken. Null if
+    /// nothing waits for room.
+    #[serde(default)]
+    pub no_room: Option<String>,
     pub totals: Totals,
     /// What is allowed in the spec but probably not meant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

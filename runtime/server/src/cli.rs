@@ -15,12 +15,15 @@ mod explore;
 mod failure;
 mod human;
 mod invoke;
+mod keep_processes;
 mod list;
 mod logs;
+mod machine;
 mod policy;
 mod policy_bench;
 mod policy_vectors;
 mod record;
+mod replicas;
 mod scaffold;
 mod settings;
 mod simulate;
@@ -73,6 +76,8 @@ enum Command {
     Deploy(Box<deploy::Deploy>),
     List(list::List),
     Status(status::Status),
+    Machine(machine::Machine),
+    Join(machine::Join),
     Delete(list::Delete),
     Policy(policy::Policy),
     Decisions(decisions::Decisions),
@@ -86,6 +91,7 @@ enum Command {
     Build(build::Build),
     Completion(completion::Completion),
     CompileArtifact(compile_artifact::CompileArtifact),
+    KeepProcesses(keep_processes::KeepProcesses),
     PolicyVectors(policy_vectors::PolicyVectors),
     PolicyAnswer(policy_vectors::PolicyAnswer),
     PolicyBench(policy_bench::PolicyBench),
@@ -116,6 +122,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Deploy(deploy) => wait_for(deploy.run()),
         Command::List(list) => wait_for(list.run()),
         Command::Status(status) => wait_for(status.run()),
+        Command::Machine(machine) => wait_for(machine.run()),
+        Command::Join(join) => wait_for(join.run()),
         Command::Delete(delete) => wait_for(delete.run()),
         Command::Policy(policy) => wait_for(policy.run()),
         Command::Decisions(decisions) => wait_for(decisions.run()),
@@ -131,6 +139,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::PolicyVectors(vectors) => vectors.run(),
         Command::PolicyAnswer(answer) => answer.run(),
         Command::PolicyBench(bench) => bench.run(),
+        Command::KeepProcesses(keep) => keep.run(),
         Command::CompileArtifact(_) => unreachable!("it has an exit code of its own"),
     }
 }

@@ -116,6 +116,24 @@ impl Client {
         self.get(&format!("/v1/deployments/{name}")).await
     }
 
+    /// `GET /v1/deployments/{name}/replicas`.
+    pub async fn replicas(
+        &self,
+        name: &DeploymentName,
+    ) -> Result<Reply<api::ReplicaList>, ClientError> {
+        self.get(&format!("/v1/deployments/{name}/replicas")).await
+    }
+
+    /// `GET /v1/deployments/{name}/join`.
+    pub async fn join(&self, name: &DeploymentName) -> Result<Reply<api::Join>, ClientError> {
+        self.get(&format!("/v1/deployments/{name}/join")).await
+    }
+
+    /// `GET /v1/machine`.
+    pub async fn machine(&self) -> Result<Reply<api::Machine>, ClientError> {
+        self.get("/v1/machine").await
+    }
+
     /// `PUT /v1/deployments/{name}`: waits until the new revision is live.
     pub async fn put_deployment(
         &self,

@@ -63,6 +63,12 @@ pub struct ServerConfig {
     pub compile_memory: u64,
     /// Most replicas on this machine, of all deployments together.
     pub slots: u32,
+    /// Accelerators as they were written; `auto` if nothing was.
+    pub devices: String,
+    /// Whether deployments may run native processes.
+    pub processes: bool,
+    /// URL under which workers reach the admin API; none if it is the address it listens on.
+    pub workers_url: Option<String>,
     pub log_format: LogFormat,
 }
 
@@ -181,8 +187,32 @@ fn check(
             COMPILE_MEMORY,
         )?,
         slots: spec::within("slots", settings.slots.unwrap_or(DEFAULT_SLOTS), SLOTS)?,
+        devices: devices(settings.devices)?,
+        processes: settings.processes.unwrap_or(true),
+        workers_url: settings.workers_url.map(workers_url).transpose()?,
         log_format: settings.log_format.unwrap_or_default(),
     })
+}
+
+fn devices(written: Option<String>) -> Result<String, SpecError> {
+    let text = written.unwrap_or_else(|| "auto".to_owned());
+    if text != "auto" {
+        samovar_native::devices::configured(&text)
+            .map_err(|problem| SpecError::invalid("devices", problem))?;
+    }
+    Ok(text)
+}
+
+fn workers_url(url: String) -> Result<String, SpecError> {
+    let parsed = url.parse::<http::Uri>().ok();
+    let is_web = parsed.is_some_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
+    });
+    if !is_web {
+        let problem = format!("`{url}` is not an http or https URL");
+        return Err(SpecError::invalid("workers_url", problem));
+    }
+    Ok(url.trim_end_matches('/').to_owned())
 }
 
 /// Reads a token from a file; white space around it is ignored.

@@ -13,6 +13,7 @@ use crate::api::{ApiError, ErrorCode};
 use crate::deployment::{Deployment, Deployments};
 use crate::driver::Loops;
 use crate::library::{Library, blocking};
+use crate::native::Native;
 use crate::slots::Slots;
 use crate::spec::DeploymentName;
 use crate::store::Store;
@@ -32,6 +33,8 @@ pub struct Control {
     pub deployments: Arc<Deployments>,
     /// What the machine holds.
     pub slots: Arc<Slots>,
+    /// Processes and workers.
+    pub native: Arc<Native>,
     /// Where the control loops run.
     loops: Loops,
     /// Bytes of one upload.
@@ -48,6 +51,8 @@ pub struct Setup {
     pub store: Arc<Store>,
     /// Compiled code.
     pub library: Arc<Library>,
+    /// Processes and workers.
+    pub native: Arc<Native>,
     /// Instances the machine may hold.
     pub slots: u32,
     /// Bytes of one upload.
@@ -68,7 +73,8 @@ impl Control {
             store: setup.store,
             library: setup.library,
             deployments: Arc::default(),
-            slots: Arc::new(Slots::new(setup.slots)),
+            slots: Arc::new(Slots::new(setup.slots, setup.native.device_count())),
+            native: setup.native,
             component_bytes_max: setup.component_bytes_max,
             fault_injection: setup.fault_injection,
             changing: DashMap::new(),

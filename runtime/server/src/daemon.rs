@@ -6,6 +6,7 @@ use crate::config::{LogFormat, ServerConfig};
 use crate::control::{Control, Setup};
 use crate::ingress::Ingress;
 use crate::library::Library;
+use crate::native::{self, Native};
 use crate::policy::Program;
 use crate::spec::DEFAULT_POLICY;
 use crate::store::{self, Store};
@@ -47,9 +48,18 @@ pub async fn run(config: ServerConfig, fault_injection: bool) -> anyhow::Result<
     // Held while the server runs, so that it is warm for the first deployment. The other built-in
     // policies are compiled when they are first asked for.
     let _default = start_default(&library).await?;
+    let workers_url = config.workers_url.unwrap_or_else(|| format!("http://{}", addresses.1));
+    let native = Native::start(native::Setup {
+        data: store.folder(),
+        devices: &config.devices,
+        processes: config.processes,
+        workers_url,
+    })
+    .await?;
     let control = Control::new(Setup {
         store,
         library,
+        native: Arc::clone(&native),
         slots: config.slots,
         component_bytes_max: config.max_component_size,
         fault_injection,
@@ -67,7 +77,8 @@ pub async fn run(config: ServerConfig, fault_injection: bool) -> anyhow::Result<
     };
     let stopped = stop.clone();
     tokio::spawn(async move {
-        let server = axum::serve(admin_api, admin::router(admin));
+        let router = admin::router(admin).into_make_service_with_connect_info::<SocketAddr>();
+        let server = axum::serve(admin_api, router);
         if let Err(error) = server.with_graceful_shutdown(stopped.cancelled_owned()).await {
             tracing::error!("the admin API ended: {error}");
         }
@@ -85,7 +96,16 @@ pub async fn run(config: ServerConfig, fault_injection: bool) -> anyhow::Result<
         () = tokio::time::sleep(config.drain_timeout) => {
             tracing::warn!("requests were cut at the drain time-out");
         }
-        () = signals.next() => tracing::warn!("requests were cut by a second signal"),
+        () = signals.next() => {
+            tracing::warn!("requests were cut by a second signal");
+            return Ok(()); // What is left of native replicas ends with this process.
+        }
+    }
+    let longest = control.stop_replicas();
+    tokio::select! {
+        () = native.ended() => {}
+        () = tokio::time::sleep(longest) => tracing::warn!("native replicas were killed"),
+        () = signals.next() => tracing::warn!("native replicas were killed by a second signal"),
     }
     Ok(())
 }

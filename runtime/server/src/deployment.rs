@@ -3,11 +3,14 @@
 mod history;
 mod recorder;
 mod shadow;
+mod work;
 
 use crate::api;
 use crate::clock;
 use crate::logs::DeploymentLog;
+use crate::native::Crew;
 use crate::policy::Scaler;
+use crate::slots::Demand;
 use crate::spec::{DeploymentName, DeploymentSpec, Digest, PolicyName, World};
 use crate::warm_pool::WarmPool;
 use crate::wasm::guest::GuestLimits;
@@ -31,6 +34,7 @@ const DECISIONS_MAX: usize = 1000;
 pub use history::History;
 pub use recorder::{Event, Recorder, Recording};
 pub use shadow::Shadow;
+pub use work::{WorkTally, Workload};
 
 /// What the data plane checks for each request of a revision.
 #[derive(Clone, Debug)]
@@ -103,12 +107,23 @@ pub struct Revision {
     pub number: u64,
     /// What was asked for.
     pub spec: DeploymentSpec,
-    /// The handler's world.
-    pub world: World,
+    /// The handler's world; none if a replica is no component.
+    pub world: Option<World>,
     /// Its replicas.
     pub pool: Arc<WarmPool>,
     /// What is checked for each request.
     pub request_limits: RequestLimits,
+    /// How the work of a request is measured; none if it is not.
+    pub workload: Option<Workload>,
+    /// What one replica takes of the machine.
+    pub demand: Demand,
+}
+
+impl Revision {
+    /// Whether its replicas are instances of a component.
+    pub fn is_guest(&self) -> bool {
+        self.world.is_some()
+    }
 }
 
 /// The policy that is live for a deployment.
@@ -187,6 +202,10 @@ pub struct Deployment {
     pub policy_counts: PolicyCounts,
     /// Rung when the control loop should look at the pools before its next tick.
     pub attention: Arc<Notify>,
+    /// The work of its requests.
+    pub work: Arc<WorkTally>,
+    /// The workers that report to it.
+    pub crew: Arc<Crew>,
     /// Tells who listens about its requests.
     pub recorder: Recorder,
     /// When it was first deployed, in Unix milliseconds.
@@ -219,6 +238,8 @@ impl Deployment {
             history: Mutex::new(history),
             policy_counts: PolicyCounts::default(),
             attention: parts.attention,
+            work: parts.work,
+            crew: parts.crew,
             recorder: Recorder::default(),
             created_at_ms,
             live: ArcSwap::new(revision),
@@ -328,6 +349,19 @@ impl Deployment {
         last.map(|logged| logged.decision.clone()).collect()
     }
 
+    /// The single replicas of all revisions, and the last failures of the live one.
+    pub fn replicas(&self) -> api::ReplicaList {
+        let live = self.live();
+        let (own, failures) = live.pool.replicas(live.number);
+        let mut replicas = Vec::new();
+        for revision in self.retired.lock().iter() {
+            replicas.extend(revision.pool.replicas(revision.number).0);
+        }
+        replicas.extend(own);
+        replicas.sort_by_key(|replica| (replica.revision, replica.id));
+        api::ReplicaList { replicas, failures }
+    }
+
     /// What is in the pools of all revisions now. The target is that of the live one.
     pub fn counts(&self) -> Counts {
         let mut counts = self.live().pool.counts();
@@ -372,7 +406,8 @@ impl Deployment {
         api::Deployment {
             name: self.name.clone(),
             revision: live.number,
-            component: live.spec.component,
+            kind: live.spec.runs.kind(),
+            component: live.spec.runs.component(),
             world: live.world,
             route: live.spec.route.clone(),
             spec: serde_json::to_value(self.spec()).expect("a spec is JSON"),
@@ -387,6 +422,7 @@ impl Deployment {
             policy: self.scaling.lock().to_api(),
             shadow: self.shadow().map(|shadow| shadow.to_api()),
             last_start_error: live.pool.last_start_error(),
+            no_room: live.pool.no_room(),
             totals: self.totals(),
             warnings: live.spec.warnings(),
         }
@@ -412,6 +448,10 @@ pub struct Parts {
     pub ring: Arc<Mutex<Ring>>,
     /// Wakes its control loop.
     pub attention: Arc<Notify>,
+    /// The work of its requests.
+    pub work: Arc<WorkTally>,
+    /// The workers that report to it.
+    pub crew: Arc<Crew>,
 }
 
 /// All deployments, by name and by route.

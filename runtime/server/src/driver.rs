@@ -9,10 +9,10 @@ use crate::api::{self, LimitedBy};
 use crate::clock;
 use crate::deployment::Deployment;
 use crate::policy::host::{Failure, Scaled};
-use crate::slots::Slots;
+use crate::slots::{Demand, Slots};
 use crate::spec::{DeploymentName, PolicyName};
 use samovar_core::observation::Observation;
-use samovar_core::target::{self, Target, Wish};
+use samovar_core::target::{self, LimitedBy as Limit, Room, Target, Wish};
 use samovar_core::tick::{self, ANSWER_MAX, PAUSE_MAX, PAUSE_MIN};
 use samovar_core::time::Timestamp;
 use std::pin::Pin;
@@ -82,17 +82,17 @@ struct Memory {
     /// What the policy wanted when the machine had less room. To hold means to go on wanting it.
     short_of: Option<u32>,
     /// What was claimed of the machine last; none if nothing is.
-    claimed: Option<u32>,
+    claimed: Option<(Demand, u32)>,
 }
 
 impl Memory {
     /// How many of `wanted` replicas the machine has room for.
-    fn claim(&mut self, slots: &Slots, name: &DeploymentName, wanted: u32) -> u32 {
-        if self.claimed == Some(wanted) && !slots.is_short() {
-            return wanted;
+    fn claim(&mut self, slots: &Slots, name: &DeploymentName, demand: Demand, wanted: u32) -> Room {
+        if self.claimed == Some((demand, wanted)) && !slots.is_short() {
+            return Room::of_slots(wanted);
         }
-        self.claimed = Some(wanted);
-        slots.claim(name, wanted)
+        self.claimed = Some((demand, wanted));
+        slots.claim(name, demand, wanted)
     }
 
     /// The pool sleeps: others may have its share.
@@ -186,13 +186,19 @@ fn question(
         return None;
     }
     let live = deployment.live();
+    if live.workload.is_some() {
+        deployment.crew.look();
+    }
     if live.pool.is_asleep() {
         memory.release(slots, &deployment.name);
         return None;
     }
     let scaler = Arc::clone(&deployment.scaling.lock().scaler);
     // With the replicas even if the live policy does not read them: the next one may.
-    let seen = live.pool.observe(true, now);
+    let mut seen = live.pool.observe(true, now);
+    if live.workload.is_some() {
+        seen.work = deployment.work.look(&seen.replicas, now);
+    }
     // Before the answer: whoever is made meanwhile must know what the live one knows.
     deployment.ring.lock().push(seen.clone());
     if let Some(shadow) = deployment.shadow() {
@@ -225,10 +231,10 @@ fn apply(
         let limits = live.pool.limits();
         let current = live.pool.counts().target.max(memory.short_of.unwrap_or(0));
         let wish = scaled.answer.wish;
-        let unshared = target::decide(wish, current, limits.min, limits.max, u32::MAX);
+        let unshared = target::decide(wish, current, limits.min, limits.max, Room::UNBOUNDED);
         let wanted = unshared.map_err(|_| not_finite(wish))?.replicas;
-        let share = memory.claim(slots, &deployment.name, wanted);
-        let target = target::decide(wish, current, limits.min, limits.max, share);
+        let room = memory.claim(slots, &deployment.name, live.demand, wanted);
+        let target = target::decide(wish, current, limits.min, limits.max, room);
         let target = target.map_err(|_| not_finite(wish))?;
         memory.short_of = (target.replicas < wanted).then_some(wanted);
         Ok(Decided { scaled, wanted, target })
@@ -236,7 +242,9 @@ fn apply(
     match &decided {
         Ok(Decided { scaled, target, .. }) => {
             deployment.policy_counts.decisions.fetch_add(1, Relaxed);
-            live.pool.set_target(target.replicas, &scaled.answer.remove_first, now);
+            // What others wait for is given up even if it is busy.
+            let shed = matches!(target.limited_by, Some(Limit::Slots | Limit::Devices));
+            live.pool.set_target(target.replicas, &scaled.answer.remove_first, shed, now);
             if let Some(sooner) = scaled.answer.next_tick {
                 // A policy that asks for less than a pause would keep a processor busy.
                 memory.next_tick = memory.next_tick.min(sooner.max(now + PAUSE_MIN));
@@ -313,5 +321,6 @@ fn limited_by(limit: target::LimitedBy) -> LimitedBy {
         target::LimitedBy::Min => LimitedBy::Min,
         target::LimitedBy::Max => LimitedBy::Max,
         target::LimitedBy::Slots => LimitedBy::Slots,
+        target::LimitedBy::Devices => LimitedBy::Devices,
     }
 }

@@ -7,19 +7,22 @@
 mod answer;
 mod body;
 mod call;
+mod work;
 
 use crate::clock;
-use crate::deployment::{Deployment, Deployments, Revision};
+use crate::deployment::{Deployment, Deployments, Recording, Revision};
 use crate::warm_pool::{Admission, Granted};
 use answer::{Failure, FailureCode};
 use body::{RequestBody, ResponseBody};
-use http::{HeaderMap, Request, Response, Uri, header};
+use call::{Notes, Served};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use samovar_core::pool::Refusal;
 use samovar_core::time::Timestamp;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -34,6 +37,10 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const STREAMS_MAX: u32 = 1000;
 /// Tries to find a pool that takes the request, while revisions change.
 const ADMISSIONS_MAX: u32 = 100;
+/// Replicas that are tried for a request none of which can be reached.
+const REPLICAS_TRIED_MAX: u32 = 3;
+/// Who sent a request, proxies on the way included.
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Everything a connection needs.
 pub struct Ingress {
@@ -71,8 +78,8 @@ impl Ingress {
                 () = stop.cancelled() => return,
             };
             match accepted {
-                Ok((stream, _)) => {
-                    let connection = Arc::clone(&self).connection(stream, stop.clone());
+                Ok((stream, peer)) => {
+                    let connection = Arc::clone(&self).connection(stream, peer, stop.clone());
                     connections.spawn(connection);
                 }
                 Err(error) => {
@@ -84,12 +91,17 @@ impl Ingress {
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, stop: CancellationToken) {
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        stop: CancellationToken,
+    ) {
         _ = stream.set_nodelay(true);
         let ingress = Arc::clone(&self);
         let service = hyper::service::service_fn(move |request| {
             let ingress = Arc::clone(&ingress);
-            async move { Ok::<_, Infallible>(ingress.respond(request).await) }
+            async move { Ok::<_, Infallible>(ingress.respond(request, peer).await) }
         });
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
@@ -105,14 +117,22 @@ impl Ingress {
         }
     }
 
-    async fn respond(&self, request: Request<Incoming>) -> Response<ResponseBody> {
-        match self.serve(request).await {
+    async fn respond(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Response<ResponseBody> {
+        match self.serve(request, peer).await {
             Ok(response) => response,
             Err(failure) => failure.into_response(),
         }
     }
 
-    async fn serve(&self, request: Request<Incoming>) -> Result<Response<ResponseBody>, Failure> {
+    async fn serve(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<Response<ResponseBody>, Failure> {
         let routes = self.deployments.routes();
         let path = request.uri().path();
         let Some((deployment, prefix)) = routes.find(path) else {
@@ -123,7 +143,12 @@ impl Ingress {
         drop(routes);
         let arrived = clock::now();
         let mut recording = deployment.recorder.arrived(arrived);
-        let (revision, granted) = admit(&deployment, &request, arrived).await?;
+        if !deployment.live().is_guest() {
+            let request = forwarded(request, peer);
+            return serve_native(&deployment, request, prefix, arrived, recording).await;
+        }
+        let check = |revision: &Revision| check_limits(revision, &request);
+        let (revision, granted) = admit(&deployment, check, arrived).await?;
         if let Some(recording) = &mut recording {
             recording.granted();
         }
@@ -131,19 +156,76 @@ impl Ingress {
         let (request, overflow) = prepare(request, prefix, limits.body_bytes);
         let is_head = request.method() == http::Method::HEAD;
         let context = call::Context { revision: &revision, arrived, is_head, overflow };
-        call::run(context, granted, recording, request).await
+        let notes = Notes { recording, units: None };
+        match call::run(context, granted, notes, request).await? {
+            Served::Answer(response) => Ok(response),
+            // The deployment became native while the request waited.
+            Served::Unsent(_, _, failure) => Err(failure),
+        }
     }
+}
+
+/// Serves a request with a process or a worker. One that cannot be reached is left for another.
+async fn serve_native(
+    deployment: &Deployment,
+    request: Request<Incoming>,
+    prefix: usize,
+    arrived: Timestamp,
+    recording: Option<Recording>,
+) -> Result<Response<ResponseBody>, Failure> {
+    let live = deployment.live();
+    check_limits(&live, &request)?;
+    let is_head = request.method() == http::Method::HEAD;
+    let (mut request, overflow) = prepare(request, prefix, live.request_limits.body_bytes);
+    let mut notes = Notes { recording, units: None };
+    if let Some(workload) = &live.workload {
+        let (units, measured) = work::measure(workload, &deployment.work, request).await?;
+        request = measured;
+        notes.units = Some(units);
+    }
+    let mut tried = 0;
+    loop {
+        let (revision, granted) = admit(deployment, |_| Ok(()), arrived).await?;
+        if let Some(recording) = &mut notes.recording {
+            recording.granted();
+        }
+        let overflow = overflow.clone();
+        let context = call::Context { revision: &revision, arrived, is_head, overflow };
+        match call::run(context, granted, notes, request).await? {
+            Served::Answer(response) => return Ok(response),
+            Served::Unsent(unsent, kept, failure) => {
+                tried += 1;
+                if tried == REPLICAS_TRIED_MAX {
+                    return Err(failure);
+                }
+                (request, notes) = (unsent, kept);
+            }
+        }
+    }
+}
+
+/// Says for whom the request is sent on.
+fn forwarded(mut request: Request<Incoming>, peer: SocketAddr) -> Request<Incoming> {
+    let address = peer.ip().to_canonical();
+    let before = request.headers().get(&FORWARDED_FOR).and_then(|value| value.to_str().ok());
+    let text = match before {
+        Some(before) => format!("{before}, {address}"),
+        None => address.to_string(),
+    };
+    let value = HeaderValue::from_str(&text).expect("a header's text and an address");
+    request.headers_mut().insert(FORWARDED_FOR, value);
+    request
 }
 
 /// Checks what can be checked without a replica, then gets one, waiting in the queue if need be.
 async fn admit(
     deployment: &Deployment,
-    request: &Request<Incoming>,
+    check: impl Fn(&Revision) -> Result<(), Failure>,
     arrived: Timestamp,
 ) -> Result<(Arc<Revision>, Granted), Failure> {
     for _ in 0..ADMISSIONS_MAX {
         let revision = deployment.live();
-        check_limits(&revision, request)?;
+        check(&revision)?;
         match revision.pool.arrive(arrived) {
             Admission::Granted(granted) => return Ok((revision, granted)),
             Admission::Waiting(waiting) => {

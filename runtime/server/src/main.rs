@@ -13,6 +13,7 @@ mod driver;
 mod ingress;
 mod library;
 mod logs;
+mod native;
 mod policy;
 mod slots;
 mod spec;

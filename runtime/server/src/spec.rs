@@ -4,6 +4,7 @@
 
 mod error;
 mod names;
+mod native;
 mod raw;
 #[cfg(test)]
 mod tests;
@@ -20,8 +21,14 @@ use utoipa::ToSchema;
 
 pub use error::{SpecError, SpecErrorKind};
 pub use names::{DeploymentName, Digest, PolicyName};
+pub use native::{
+    DistributeSpec, FleetHook, FleetSpec, Listen, ProcessSpec, Runs, WorkerSpec, WorkloadSpec,
+};
 use raw::Object;
-pub use raw::{RawLimits, RawQueue, RawReplicas, RawScaling, RawSpec};
+pub use raw::{
+    RawDistribute, RawFleet, RawLimits, RawProcess, RawQueue, RawReplicas, RawScaling, RawSpec,
+    RawWorker,
+};
 pub use units::{Count, DurationText, ParseError, SizeText, Ttl};
 pub use validate::{DEFAULT_POLICY, duration, size, within};
 
@@ -30,8 +37,8 @@ pub use validate::{DEFAULT_POLICY, duration, size, within};
 /// It serializes to the full JSON form, which reads back as an equal spec.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeploymentSpec {
-    /// The handler to run.
-    pub component: Digest,
+    /// What a replica is.
+    pub runs: Runs,
     /// Path prefix on the data plane, beginning with `/` and, except for `/` itself, not ending
     /// with it.
     pub route: String,
@@ -54,8 +61,14 @@ pub struct DeploymentSpec {
     pub drain_timeout: Duration,
     pub scaling: ScalingSpec,
     pub limits: LimitsSpec,
-    /// Environment variables of the handler.
+    /// Environment variables of the handler or process.
     pub env: BTreeMap<String, String>,
+    /// How replicas report about themselves; none if they do not.
+    pub worker: Option<WorkerSpec>,
+    /// Who makes machines for external workers; none if nobody does.
+    pub fleet: Option<FleetSpec>,
+    /// Deployments with a higher one get what the machine has first.
+    pub priority: i32,
 }
 
 /// How many replicas a deployment may have: `min <= max`, and `max` is at least 1.
@@ -187,8 +200,17 @@ impl From<&DeploymentSpec> for RawSpec {
         let duration = |d: Duration| Some(DurationText(d));
         let replicas = &spec.replicas;
         let limits = &spec.limits;
+        let is_guest = spec.runs.component().is_some();
         RawSpec {
-            component: Some(spec.component.to_string()),
+            component: spec.runs.component().map(|digest| digest.to_string()),
+            process: spec.runs.process().map(RawProcess::from),
+            distribute: spec
+                .runs
+                .process()
+                .and_then(|process| process.distribute.as_ref().map(RawDistribute::from)),
+            worker: spec.worker.as_ref().map(RawWorker::from),
+            fleet: spec.fleet.as_ref().map(RawFleet::from),
+            priority: Some(spec.priority),
             route: Some(spec.route.clone()),
             replicas: Some(RawReplicas { min: replicas.min.into(), max: replicas.max.into() }),
             initial_replicas: count(spec.initial_replicas),
@@ -205,10 +227,10 @@ impl From<&DeploymentSpec> for RawSpec {
                 interval: duration(spec.scaling.interval),
             },
             limits: RawLimits {
-                memory: Some(SizeText(limits.memory)),
+                memory: is_guest.then_some(SizeText(limits.memory)),
                 request_timeout: duration(limits.request_timeout),
                 stall_timeout: duration(limits.stall_timeout),
-                cpu_time: duration(limits.cpu_time),
+                cpu_time: is_guest.then_some(DurationText(limits.cpu_time)),
                 start_timeout: duration(limits.start_timeout),
                 request_headers: Some(SizeText(limits.request_headers)),
                 request_body: Some(SizeText(limits.request_body)),

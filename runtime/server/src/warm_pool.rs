@@ -4,31 +4,30 @@
 //! The lock is short: it is held for one decision and the moving of a pointer, never while a guest
 //! runs, an instance is made or anything is dropped.
 
+mod make;
+mod slot;
+mod waiting;
+
+use crate::api;
 use crate::clock;
-use crate::logs::{DeploymentLog, GuestOutput, LogStream};
-use crate::wasm::component::HandlerCode;
-use crate::wasm::guest::GuestLimits;
-use crate::wasm::replica::{AsyncInstance, End, Instance, SyncInstance};
+use crate::logs::DeploymentLog;
+use crate::wasm::replica::{Instance, SyncInstance};
+pub use make::{CodeSource, Source};
 use parking_lot::Mutex;
 use samovar_core::histogram::Histogram;
 use samovar_core::limits::PoolLimits;
 use samovar_core::observation::Observation;
-use samovar_core::pool::{Action, Arrival, Counts, Health, Outcome, Pool, Refusal, Ticket, Totals};
-use samovar_core::replica::{Lease, ReplicaId};
+use samovar_core::pool::{Action, Arrival, Counts, Health, Outcome, Pool, Totals};
+use samovar_core::replica::{Lease, ReplicaId, ReplicaKind, ReplicaView, State};
 use samovar_core::time::Timestamp;
+use slot::{Body, Inner};
+pub use slot::{Granted, Work};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
-
-/// Where a revision's code comes from. Loading is put off until the first replica starts.
-pub trait CodeSource: Send + Sync {
-    /// The linked code; loaded at most once.
-    fn code(
-        &self,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Arc<HandlerCode>, String>> + Send + '_>>;
-}
+pub use waiting::{Admission, Waiting};
 
 /// What all pools of the server share.
 #[derive(Clone)]
@@ -47,8 +46,6 @@ pub struct Shared {
 pub struct PoolSettings {
     /// The decisions' bounds.
     pub limits: PoolLimits,
-    /// Each instance's limits.
-    pub guest: GuestLimits,
     /// How long one replica may take to start.
     pub start_timeout: Duration,
 }
@@ -56,77 +53,30 @@ pub struct PoolSettings {
 /// The pool of one revision.
 pub struct WarmPool {
     settings: PoolSettings,
-    code: Arc<dyn CodeSource>,
+    source: Source,
     log: Arc<DeploymentLog>,
     shared: Shared,
     inner: Mutex<Inner>,
+    /// Cancelled when the pool closes: what loads is given up.
+    closing: CancellationToken,
     /// For the tasks that start replicas.
     this: Weak<WarmPool>,
-}
-
-struct Inner {
-    pool: Pool<Waiter>,
-    slots: Vec<Slot>,
-    last_start_error: Option<String>,
-}
-
-type Waiter = oneshot::Sender<Result<Granted, Refusal>>;
-
-/// What a slot of the pool holds. The id tells whether a lease is still good.
-#[derive(Default)]
-struct Slot {
-    id: Option<ReplicaId>,
-    instance: Option<Instance>,
-    /// Tells those who use the instance to let go of it.
-    cut: Arc<CancellationToken>,
-}
-
-/// A replica to serve one request with. [`WarmPool::finish`] must be called for it.
-pub struct Granted {
-    /// Which replica.
-    pub lease: Lease,
-    /// How to call it.
-    pub work: Work,
-    /// When this is cancelled the request has to end.
-    pub cut: Arc<CancellationToken>,
-}
-
-/// How a replica is called.
-pub enum Work {
-    /// In place; given back with [`WarmPool::finish`] if it may serve on.
-    Sync(Box<SyncInstance>),
-    /// Through its task.
-    Async(AsyncInstance),
-}
-
-/// What became of an arriving request.
-pub enum Admission {
-    /// It is served now.
-    Granted(Granted),
-    /// It waits.
-    Waiting(Waiting),
-    /// It is refused.
-    Refused(Refusal),
-}
-
-/// A request in the queue. Dropping it leaves the queue.
-pub struct Waiting {
-    pool: Arc<WarmPool>,
-    ticket: Ticket,
-    receiver: Option<oneshot::Receiver<Result<Granted, Refusal>>>,
 }
 
 impl WarmPool {
     /// An empty pool. [`WarmPool::plan`] starts what its minimum asks for.
     pub fn new(
         settings: PoolSettings,
-        code: Arc<dyn CodeSource>,
+        source: Source,
         log: Arc<DeploymentLog>,
         shared: Shared,
     ) -> Arc<Self> {
-        let pool = Pool::new(settings.limits.clone(), clock::now());
-        let inner = Mutex::new(Inner { pool, slots: Vec::new(), last_start_error: None });
-        Arc::new_cyclic(|this| WarmPool { settings, code, log, shared, inner, this: this.clone() })
+        let inner = Mutex::new(Inner::new(Pool::new(settings.limits.clone(), clock::now())));
+        let closing = CancellationToken::new();
+        Arc::new_cyclic(|this| {
+            let this = this.clone();
+            WarmPool { settings, source, log, shared, inner, closing, this }
+        })
     }
 
     /// A request arrives.
@@ -167,7 +117,9 @@ impl WarmPool {
         // An instance whose replica was cut meanwhile has no slot any more; it is dropped below.
         let mut orphan = None;
         match inner.slot(lease) {
-            Some(slot) if instance.is_some() => slot.instance = instance.map(Instance::Sync),
+            Some(slot) if instance.is_some() => {
+                slot.body = instance.map(Instance::Sync).map(Body::Guest);
+            }
             Some(_) => {}
             None => orphan = instance,
         }
@@ -186,9 +138,11 @@ impl WarmPool {
     }
 
     /// Takes a decision over.
-    pub fn set_target(&self, target: u32, remove_first: &[ReplicaId], now: Timestamp) {
+    /// With `shed`, others wait for the room: what is above the target finishes its requests and
+    /// goes.
+    pub fn set_target(&self, target: u32, remove_first: &[ReplicaId], shed: bool, now: Timestamp) {
         let mut inner = self.inner.lock();
-        inner.pool.set_target(target, remove_first, now);
+        inner.pool.set_target(target, remove_first, shed, now);
         self.settle(inner);
     }
 
@@ -197,12 +151,35 @@ impl WarmPool {
         let mut inner = self.inner.lock();
         inner.pool.close(now);
         self.settle(inner);
+        self.closing.cancel();
         self.shared.attention.notify_one();
     }
 
     /// What a policy is told.
     pub fn observe(&self, with_replicas: bool, now: Timestamp) -> Observation {
-        self.inner.lock().pool.observe(with_replicas, now)
+        let mut inner = self.inner.lock();
+        let mut seen = inner.pool.observe(with_replicas, now);
+        if !matches!(self.source, Source::Guest { .. }) {
+            for view in &mut seen.replicas {
+                if view.kind == ReplicaKind::Wasm {
+                    view.kind = self.kind();
+                }
+                if let Some(report) = inner.native(view.id).and_then(|native| native.report()) {
+                    view.load = report.load;
+                    view.max_perf = report.max_perf;
+                }
+            }
+        }
+        seen
+    }
+
+    /// What the replicas are that the pool orders.
+    fn kind(&self) -> ReplicaKind {
+        match self.source {
+            Source::Guest { .. } => ReplicaKind::Wasm,
+            Source::Process(_) => ReplicaKind::Process,
+            Source::External(_) => ReplicaKind::External,
+        }
     }
 
     /// What is in the pool now.
@@ -233,6 +210,11 @@ impl WarmPool {
     /// Why the last start failed; none if it succeeded.
     pub fn last_start_error(&self) -> Option<String> {
         self.inner.lock().last_start_error.clone()
+    }
+
+    /// Why the last start had to wait for room on the machine; none since one succeeded.
+    pub fn no_room(&self) -> Option<String> {
+        self.inner.lock().no_room.clone()
     }
 
     /// The bounds the pool was made with.
@@ -282,151 +264,39 @@ impl WarmPool {
         }
     }
 
-    fn start(&self, lease: Lease) {
-        let Some(this) = self.this.upgrade() else {
-            return; // The pool itself is being dropped.
+    /// The single replicas of the pool and what is known of them, and the last failures.
+    pub fn replicas(&self, revision: u64) -> (Vec<api::Replica>, Vec<api::ReplicaFailure>) {
+        let inner = self.inner.lock();
+        let views = inner.pool.replica_views(clock::now());
+        let replicas = views.iter().map(|view| self.describe(&inner, view, revision)).collect();
+        (replicas, inner.failures.iter().cloned().collect())
+    }
+
+    fn describe(&self, inner: &Inner, view: &ReplicaView, revision: u64) -> api::Replica {
+        let kind = match (&self.source, view.kind) {
+            (_, ReplicaKind::External) | (Source::External(_), _) => api::ReplicaKind::External,
+            (Source::Process(_), _) => api::ReplicaKind::Process,
+            (Source::Guest { .. }, _) => api::ReplicaKind::Wasm,
         };
-        self.shared.runtime.spawn(async move {
-            let made = this.make(lease).await;
-            this.started(lease, made);
-        });
-    }
-
-    async fn make(self: &Arc<Self>, lease: Lease) -> Result<Instance, String> {
-        let place = Arc::clone(&self.shared.slots).try_acquire_owned();
-        let place = place.map_err(|_| "the machine holds no more instances (`up --slots`)")?;
-        let code = self.code.code().await?;
-        let output = GuestOutput {
-            log: Arc::clone(&self.log),
-            replica: lease.id.0,
-            fault_injection: self.shared.fault_injection,
+        let state = match view.state {
+            State::Starting => api::ReplicaState::Starting,
+            State::Ready => api::ReplicaState::Ready,
+            State::Draining { .. } => api::ReplicaState::Draining,
         };
-        let pool = Weak::clone(&self.this);
-        let on_exit = move |reason: String| {
-            if let Some(pool) = pool.upgrade() {
-                pool.lost(lease, reason);
-            }
+        let described = api::Replica {
+            id: view.id.0,
+            revision,
+            kind,
+            state,
+            ongoing: view.ongoing,
+            age_ms: u64::try_from(view.age.as_millis()).unwrap_or(u64::MAX),
+            ..api::Replica::default()
         };
-        let cut = self.inner.lock().slot(lease).map(|slot| Arc::clone(&slot.cut));
-        let cut = cut.ok_or("the replica is not wanted any more")?;
-        let end = End { cut, grace: self.settings.limits.drain_timeout, place: Some(place) };
-        let start = Instance::start(&code, &self.settings.guest, &output, end, on_exit);
-        match tokio::time::timeout(self.settings.start_timeout, start).await {
-            Ok(Ok(instance)) => Ok(instance),
-            Ok(Err(error)) => Err(format!("{error:#}")),
-            Err(_) => Err(format!("not ready after {:?}", self.settings.start_timeout)),
+        match (inner.native(view.id), &self.source) {
+            (Some(native), _) => native.describe(described),
+            (None, Source::Process(process)) => process.describe_start(view.id, described),
+            (None, Source::External(external)) => external.describe_start(view.id, described),
+            (None, Source::Guest { .. }) => described,
         }
-    }
-
-    fn started(&self, lease: Lease, made: Result<Instance, String>) {
-        let now = clock::now();
-        let mut inner = self.inner.lock();
-        let mut orphan = None;
-        match made {
-            Ok(instance) => {
-                inner.last_start_error = None;
-                match inner.slot(lease) {
-                    Some(slot) => slot.instance = Some(instance),
-                    None => orphan = Some(instance),
-                }
-                inner.pool.started(lease, now);
-                self.shared.attention.notify_one();
-            }
-            Err(reason) => {
-                self.note(lease, &format!("replica could not start: {reason}"));
-                tracing::warn!(replica = lease.id.0, "replica could not start: {reason}");
-                inner.last_start_error = Some(reason);
-                inner.pool.start_failed(lease, now);
-                inner.vacate(lease);
-                self.shared.attention.notify_one();
-            }
-        }
-        self.settle(inner);
-        drop(orphan);
-    }
-
-    /// An asynchronous instance ended by itself.
-    fn lost(&self, lease: Lease, reason: String) {
-        self.note(lease, &format!("instance ended: {reason}"));
-        let mut inner = self.inner.lock();
-        inner.pool.condemn(lease, clock::now());
-        self.settle(inner);
-    }
-
-    /// Adds a line about a replica to the deployment's log.
-    pub fn note(&self, lease: Lease, text: &str) {
-        self.log.push_text(Some(lease.id.0), LogStream::System, text);
-    }
-}
-
-impl Inner {
-    fn slot(&mut self, lease: Lease) -> Option<&mut Slot> {
-        self.slots.get_mut(lease.slot as usize).filter(|slot| slot.id == Some(lease.id))
-    }
-
-    fn occupy(&mut self, lease: Lease) {
-        let index = lease.slot as usize;
-        if index >= self.slots.len() {
-            self.slots.resize_with(index + 1, Slot::default);
-        }
-        self.slots[index] = Slot { id: Some(lease.id), ..Slot::default() };
-    }
-
-    fn vacate(&mut self, lease: Lease) -> Option<Slot> {
-        self.slot(lease).map(std::mem::take)
-    }
-
-    fn grant(&mut self, lease: Lease) -> Granted {
-        let slot = self.slot(lease).expect("an assigned replica has a slot");
-        let work = match slot.instance.take() {
-            Some(Instance::Sync(instance)) => Work::Sync(instance),
-            Some(Instance::Async(instance)) => {
-                slot.instance = Some(Instance::Async(instance.clone()));
-                Work::Async(instance)
-            }
-            None => unreachable!("a replica that is assigned is ready and not in use"),
-        };
-        Granted { lease, work, cut: Arc::clone(&slot.cut) }
-    }
-
-    /// A request that was woken is not there any more.
-    fn give_back(&mut self, granted: Granted) {
-        let Granted { lease, work, .. } = granted;
-        if let (Some(slot), Work::Sync(instance)) = (self.slot(lease), work) {
-            slot.instance = Some(Instance::Sync(instance));
-        }
-        let now = clock::now();
-        self.pool.finish(lease, now, Outcome::Cancelled, Health::Sound, now);
-    }
-}
-
-impl Waiting {
-    /// Waits for a replica, at most for `longest`. `None` when the time is over.
-    pub async fn wait(mut self, longest: Duration) -> Option<Result<Granted, Refusal>> {
-        let receiver = self.receiver.as_mut().expect("only taken when dropped");
-        match tokio::time::timeout(longest, receiver).await {
-            Ok(answer) => {
-                self.receiver = None;
-                Some(answer.unwrap_or(Err(Refusal::Closed)))
-            }
-            // Dropping `self` leaves the queue, or gives back what came in this very moment.
-            Err(_) => None,
-        }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        let Some(mut receiver) = self.receiver.take() else {
-            return;
-        };
-        let mut inner = self.pool.inner.lock();
-        if inner.pool.cancel(self.ticket, clock::now()).is_none() {
-            receiver.close();
-            if let Ok(Ok(granted)) = receiver.try_recv() {
-                inner.give_back(granted);
-            }
-        }
-        self.pool.settle(inner);
     }
 }

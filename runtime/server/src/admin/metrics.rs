@@ -26,6 +26,7 @@ pub async fn metrics(State(admin): State<Admin>) -> Response {
     let list = admin.control.deployments.list();
     server(&mut text, &admin, list.len());
     pools(&mut text, &list);
+    processes(&mut text, &list);
     requests(&mut text, &list);
     policies(&mut text, &list);
     shadows(&mut text, &list);
@@ -60,6 +61,7 @@ fn server(text: &mut String, admin: &Admin, deployments: usize) {
         head(text, &Family { name, kind, help });
         _ = writeln!(text, "{name} {value}");
     }
+    devices(text, admin);
     let Some(pool) = library.handler_engine().pooling_allocator_metrics() else {
         return;
     };
@@ -74,6 +76,42 @@ fn server(text: &mut String, admin: &Admin, deployments: usize) {
     head(text, &Family { name, kind: "gauge", help: "Parts of wasmtime's pool in use." });
     for (part, value) in parts {
         _ = writeln!(text, "{name}{{part=\"{part}\"}} {value}");
+    }
+}
+
+fn devices(text: &mut String, admin: &Admin) {
+    let (leased, total) = admin.control.native.leased();
+    let gauges = [
+        ("samovar_devices", "Accelerators of the machine.", total),
+        ("samovar_devices_leased", "Accelerators that are leased, parts of one included.", leased),
+    ];
+    for (name, help, value) in gauges {
+        head(text, &Family { name, kind: "gauge", help });
+        _ = writeln!(text, "{name} {value}");
+    }
+}
+
+/// Only deployments of processes have these.
+fn processes(text: &mut String, list: &Deployments) {
+    let used: Vec<_> = list
+        .iter()
+        .filter(|deployment| !deployment.live().is_guest())
+        .map(|deployment| (&deployment.name, deployment.replicas().replicas))
+        .collect();
+    let name = "samovar_process_resident_bytes";
+    let help = "Resident memory of a deployment's processes.";
+    head(text, &Family { name, kind: "gauge", help });
+    for (deployment, replicas) in &used {
+        let bytes: u64 = replicas.iter().filter_map(|replica| replica.memory_bytes).sum();
+        _ = writeln!(text, "{name}{{deployment=\"{deployment}\"}} {bytes}");
+    }
+    let name = "samovar_process_cpu_seconds";
+    let help = "Processor time of the processes that a deployment has now.";
+    head(text, &Family { name, kind: "gauge", help });
+    for (deployment, replicas) in &used {
+        let millis: u64 = replicas.iter().filter_map(|replica| replica.cpu_ms).sum();
+        let seconds = Duration::from_millis(millis).as_secs_f64();
+        _ = writeln!(text, "{name}{{deployment=\"{deployment}\"}} {seconds}");
     }
 }
 

@@ -36,6 +36,9 @@ pub async fn document() -> Json<utoipa::openapi::OpenApi> {
         get_shadow,
         delete_shadow,
         decisions,
+        replicas,
+        join,
+        machine,
         logs,
         requests,
         list_policies,
@@ -217,6 +220,35 @@ describe!(
     200,
     api::DecisionList,
     "name"
+);
+describe!(
+    replicas,
+    get,
+    "/v1/deployments/{name}/replicas",
+    "The single replicas, and why the last ones failed.",
+    [],
+    200,
+    api::ReplicaList,
+    "name"
+);
+describe!(
+    join,
+    get,
+    "/v1/deployments/{name}/join",
+    "What a worker needs to join the deployment. The token opens nothing else.",
+    [],
+    200,
+    api::Join,
+    "name"
+);
+describe!(
+    machine,
+    get,
+    "/v1/machine",
+    "Places for replicas, accelerators, and who has them.",
+    [],
+    200,
+    api::Machine
 );
 describe!(
     logs,

@@ -102,6 +102,12 @@ error_codes! {
     StorageFailed = "storage-failed", INTERNAL_SERVER_ERROR;
     /// The token is missing or wrong.
     Unauthorized = "unauthorized", UNAUTHORIZED;
+    /// The message of a worker is older than what is known of it.
+    OldMessage = "old-message", CONFLICT;
+    /// The deployment has as many workers as it may.
+    TooManyWorkers = "too-many-workers", CONFLICT;
+    /// The message of a worker is larger than allowed, or broke off.
+    MessageTooLarge = "message-too-large", PAYLOAD_TOO_LARGE;
     /// The first replica of a new revision did not become ready.
     StartFailed = "start-failed", UNPROCESSABLE_ENTITY;
 }

@@ -13,7 +13,7 @@ use super::{artifact, failure};
 use crate::api;
 use crate::client::{Client, ClientError};
 use crate::config::{ComponentSource, Manifest, ManifestDeployment, ManifestPolicy};
-use crate::spec::{DeploymentSpec, PolicyName};
+use crate::spec::{DeploymentSpec, PolicyName, World};
 
 const EXAMPLES: &str = "\
 Example of a manifest, with the default settings left out:
@@ -28,6 +28,10 @@ Example of a manifest, with the default settings left out:
   scaling = { policy = \"mine\", config = { waiting_per_replica = 2 } }
   limits = { memory = \"256MiB\", cpu_time = \"2s\" }
   env = { QUALITY = \"80\" }
+
+  [deployments.model]                # a process that serves HTTP on the port in PORT
+  process = { command = \"python3\", args = [\"server.py\"], health = \"/health\" }
+  replicas = \"0..2\"
 
 What is not in the manifest is left alone. Applying the same manifest again changes nothing.";
 
@@ -136,10 +140,11 @@ async fn apply_deployment(
 ) -> anyhow::Result<Step> {
     let section = deployment.section();
     let ManifestDeployment { name, component, spec } = deployment;
-    let component = component_of(client, &component).await?;
     let mut raw = spec;
-    raw.component = Some(component.digest.to_string());
-    let wanted = raw.clone().validate_below(&section, &name, component.world)?;
+    let component = component_of(client, &component).await?;
+    raw.component = component.as_ref().map(|component| component.digest.to_string());
+    let world = component.map_or(World::HttpService03, |component| component.world);
+    let wanted = raw.clone().validate_below(&section, &name, world)?;
     let known = found(client.deployment(&name).await)?.map(|reply| reply.value);
     let step = |change, revision| Step {
         kind: "deployment",
@@ -161,10 +166,14 @@ async fn apply_deployment(
     Ok(step(change, now.revision))
 }
 
-async fn component_of(client: &Client, source: &ComponentSource) -> anyhow::Result<api::Component> {
+async fn component_of(
+    client: &Client,
+    source: &ComponentSource,
+) -> anyhow::Result<Option<api::Component>> {
     match source {
-        ComponentSource::Uploaded(digest) => Ok(client.component(digest).await?.value),
-        ComponentSource::File(path) => artifact::upload(client, Path::new(path)).await,
+        ComponentSource::Uploaded(digest) => Ok(Some(client.component(digest).await?.value)),
+        ComponentSource::File(path) => artifact::upload(client, Path::new(path)).await.map(Some),
+        ComponentSource::None => Ok(None),
     }
 }
 
@@ -204,6 +213,6 @@ mod tests {
         let (_, manifest) = EXAMPLES.split_once('\n').unwrap();
         let (manifest, _) = manifest.split_once("What is not").unwrap();
         let manifest = Manifest::parse(manifest, Path::new("")).unwrap();
-        assert_eq!((manifest.policies.len(), manifest.deployments.len()), (1, 1));
+        assert_eq!((manifest.policies.len(), manifest.deployments.len()), (1, 2));
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::Args;
 
 use super::connection::Connection;
@@ -12,8 +13,8 @@ use super::{artifact, failure, human};
 use crate::api;
 use crate::client::Client;
 use crate::spec::{
-    Count, DeploymentName, DurationText, RawLimits, RawQueue, RawReplicas, RawScaling, RawSpec,
-    SizeText, Ttl, World,
+    Count, DeploymentName, DurationText, RawLimits, RawProcess, RawQueue, RawReplicas, RawScaling,
+    RawSpec, SizeText, Ttl, World,
 };
 
 const EXAMPLES: &str = "\
@@ -22,6 +23,7 @@ Examples:
   samovar deploy thumbnail.wasm --name thumbnail --replicas 0..8 --idle-ttl 5m
   samovar deploy thumbnail.wasm --name thumbnail --policy lightning --set max_batch_size=2
   samovar deploy hello.wasm --name hello --replicas 2 --env GREETING=Hi --route /greet
+  samovar deploy --name model --gpus 1 --health /health -- python3 server.py
 
 Deploying to a name that exists replaces its spec as a whole, without losing a request: options
 that are not given have their defaults again. The old revision stays if the new one does not start.
@@ -32,7 +34,12 @@ Times are written like 250ms, 30s or 5m, sizes like 64KiB or 1GiB.";
 #[command(after_help = EXAMPLES)]
 pub struct Deploy {
     /// The component, a .wasm file
-    file: PathBuf,
+    #[arg(required_unless_present = "command")]
+    file: Option<PathBuf>,
+
+    /// A command that serves HTTP on the port in PORT, in place of a component; after --
+    #[arg(last = true, conflicts_with = "file")]
+    command: Vec<String>,
 
     /// Name of the deployment
     #[arg(long, short)]
@@ -54,6 +61,9 @@ pub struct Deploy {
 
     #[command(flatten)]
     limits: LimitOptions,
+
+    #[command(flatten)]
+    process: ProcessOptions,
 
     #[command(flatten)]
     connection: Connection,
@@ -131,11 +141,50 @@ struct LimitOptions {
     cpu_time: Option<DurationText>,
 }
 
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Processes")]
+struct ProcessOptions {
+    /// Accelerators of each replica: a whole number, or a fraction of one [default: 0]
+    #[arg(long, value_name = "N", requires = "command")]
+    gpus: Option<f64>,
+
+    /// Path that answers when a replica can serve [default: any answer to / will do]
+    #[arg(long, value_name = "PATH", requires = "command")]
+    health: Option<String>,
+
+    /// Time a replica may take to become ready [default: 10s, or 10m for a process]
+    #[arg(long, value_name = "TIME")]
+    start_timeout: Option<DurationText>,
+
+    /// Folder the command runs in [default: this one]
+    #[arg(long, value_name = "DIR", requires = "command")]
+    cwd: Option<PathBuf>,
+}
+
+impl ProcessOptions {
+    fn spec(self, command: Vec<String>, memory: Option<SizeText>) -> Option<RawProcess> {
+        let mut words = command.into_iter();
+        let program = words.next()?;
+        Some(RawProcess {
+            command: Some(program),
+            args: words.collect(),
+            cwd: self.cwd,
+            health: self.health,
+            gpus: self.gpus,
+            memory,
+            ..RawProcess::default()
+        })
+    }
+}
+
 impl Deploy {
     /// Uploads the file, puts the spec, and prints where the deployment is.
     pub async fn run(self: Box<Deploy>) -> anyhow::Result<()> {
-        artifact::check(&self.file)?;
-        let Deploy { file, name, route, env, pool, scaling, limits, connection } = *self;
+        if let Some(file) = &self.file {
+            artifact::check(file)?;
+        }
+        let Deploy { file, command, name, route, env, pool, scaling, limits, process, connection } =
+            *self;
         let mut spec = pool.spec();
         spec.route = route;
         spec.env = env.into_iter().map(|variable| (variable.key, variable.value)).collect();
@@ -145,24 +194,32 @@ impl Deploy {
             interval: scaling.interval,
         };
         spec.limits = RawLimits {
-            memory: limits.memory,
+            memory: limits.memory.filter(|_| file.is_some()),
             request_timeout: limits.request_timeout,
             cpu_time: limits.cpu_time,
+            start_timeout: process.start_timeout,
             ..RawLimits::default()
         };
-        spec.component = Some(artifact::digest(&file)?.to_string());
+        spec.process = process.spec(command, limits.memory);
+        spec.anchor(&std::env::current_dir().context("find the current folder")?);
+        spec.component = file.as_deref().map(artifact::digest).transpose()?.map(|d| d.to_string());
         // The server checks again; this saves the upload. The world that allows most stands in.
         spec.clone().validate(&name, World::HttpService03)?;
 
         let client = connection.client()?;
-        let component = artifact::upload(&client, &file).await?;
+        let component = match &file {
+            Some(file) => Some(artifact::upload(&client, file).await?),
+            None => None,
+        };
         let spinner = artifact::spinner(&format!("starting {name}"));
         let reply = client.put_deployment(&name, &spec).await;
         spinner.finish_and_clear();
         let reply = reply?;
         reply.value.warnings.iter().for_each(|warning| failure::warn(warning));
         let url = url(&client, &reply.value).await;
-        connection.print(&reply.json, |out| write_deployed(out, &reply.value, &component, &url))?;
+        connection.print(&reply.json, |out| {
+            write_deployed(out, &reply.value, component.as_ref(), &url)
+        })?;
         Ok(())
     }
 }
@@ -192,11 +249,17 @@ pub async fn url(client: &Client, deployment: &api::Deployment) -> String {
 fn write_deployed(
     out: &mut dyn io::Write,
     deployment: &api::Deployment,
-    component: &api::Component,
+    component: Option<&api::Component>,
     url: &str,
 ) -> io::Result<()> {
     let api::Deployment { name, revision, replicas, .. } = deployment;
-    let size = human::size(component.size_bytes);
+    let what = match component {
+        Some(component) => {
+            let size = human::size(component.size_bytes);
+            ("component", format!("{}, {size}, {}", component.digest.short(), component.world))
+        }
+        None => ("process", command_line(deployment)),
+    };
     writeln!(out, "deployed {name}, revision {revision}")?;
     write_fields(
         out,
@@ -204,9 +267,18 @@ fn write_deployed(
             ("url", url.to_owned()),
             ("replicas", format!("{} ready, bounds {}", replicas.ready, bounds(deployment))),
             ("policy", deployment.policy.name.to_string()),
-            ("component", format!("{}, {size}, {}", component.digest.short(), component.world)),
+            what,
         ],
     )
+}
+
+/// The command of a deployment of processes, as in a shell.
+pub fn command_line(deployment: &api::Deployment) -> String {
+    let process = &deployment.spec["process"];
+    let words = std::iter::once(&process["command"]);
+    let words = words.chain(process["args"].as_array().into_iter().flatten());
+    let words: Vec<&str> = words.filter_map(serde_json::Value::as_str).collect();
+    words.join(" ")
 }
 
 /// The bounds in a spec, `0..8`.

@@ -74,7 +74,10 @@ pub(super) fn write_list(out: &mut dyn Write, deployments: &[api::Deployment]) -
             deployment.queued.to_string(),
             deployment.ongoing.to_string(),
             format!("{}{}", policy.name, if is_failing { " (failing)" } else { "" }),
-            deployment.component.short(),
+            match &deployment.component {
+                Some(component) => component.short(),
+                None => deployment.kind.as_str().to_owned(),
+            },
         ]);
     }
     table.write(out)

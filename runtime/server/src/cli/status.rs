@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::connection::{Connection, Output};
-use super::deploy::{bounds, url};
+use super::deploy::{bounds, command_line, url};
+use super::replicas::write_replicas;
 use super::table::write_fields;
 use crate::api;
 use crate::client::Client;
@@ -40,7 +41,11 @@ impl Status {
         }
         let reply = client.deployment(&self.name).await?;
         let url = url(&client, &reply.value).await;
-        self.connection.print(&reply.json, |out| write_status(out, &reply.value, &url))?;
+        let replicas = replicas(&client, &reply.value).await?;
+        self.connection.print(&reply.json, |out| {
+            write_status(out, &reply.value, &url)?;
+            write_replicas(out, &replicas)
+        })?;
         Ok(())
     }
 
@@ -57,6 +62,7 @@ impl Status {
                 let url = url(client, &reply.value).await;
                 let mut screen = CLEAR.as_bytes().to_vec();
                 write_status(&mut screen, &reply.value, &url)?;
+                write_replicas(&mut screen, &replicas(client, &reply.value).await?)?;
                 let mut out = io::stdout().lock();
                 out.write_all(&screen)?;
                 out.flush()?;
@@ -69,6 +75,17 @@ impl Status {
             }
         }
     }
+}
+
+/// The single replicas, where they are worth a line each.
+async fn replicas(
+    client: &Client,
+    deployment: &api::Deployment,
+) -> anyhow::Result<api::ReplicaList> {
+    if deployment.kind == api::ReplicaKind::Wasm {
+        return Ok(api::ReplicaList { replicas: Vec::new(), failures: Vec::new() });
+    }
+    Ok(client.replicas(&deployment.name).await?.value)
 }
 
 fn summary(deployment: &api::Deployment) -> String {
@@ -85,10 +102,7 @@ pub(super) fn write_status(
     url: &str,
 ) -> io::Result<()> {
     writeln!(out, "{}, revision {}", deployment.name, deployment.revision)?;
-    let mut fields = vec![
-        ("url", url.to_owned()),
-        ("component", format!("{}, {}", deployment.component.short(), deployment.world)),
-    ];
+    let mut fields = vec![("url", url.to_owned()), what(deployment)];
     fields.extend(load_fields(deployment));
     fields.extend(scaling_fields(deployment));
     if let Some(shadow) = &deployment.shadow {
@@ -98,6 +112,17 @@ pub(super) fn write_status(
     }
     fields.extend(problem_fields(deployment));
     write_fields(out, &fields)
+}
+
+/// What its replicas are.
+fn what(deployment: &api::Deployment) -> (&'static str, String) {
+    match (&deployment.component, deployment.world) {
+        (Some(component), Some(world)) => ("component", format!("{}, {world}", component.short())),
+        (_, _) if deployment.kind == api::ReplicaKind::External => {
+            ("workers", "they register themselves; `samovar join` says how".to_owned())
+        }
+        (_, _) => ("process", command_line(deployment)),
+    }
 }
 
 /// What the deployment is doing.
@@ -158,6 +183,9 @@ fn problem_fields(deployment: &api::Deployment) -> Vec<(&'static str, String)> {
     }
     if let Some(error) = deployment.shadow.as_ref().and_then(|shadow| shadow.last_error.as_ref()) {
         fields.push(("shadow fails", error.clone()));
+    }
+    if let Some(reason) = &deployment.no_room {
+        fields.push(("no room", reason.clone()));
     }
     if let Some(reason) = &deployment.last_start_error {
         fields.push(("start failed", reason.clone()));

@@ -55,6 +55,8 @@ pub enum ComponentSource {
     Uploaded(Digest),
     /// It has to be uploaded.
     File(PathBuf),
+    /// There is none: its replicas are processes or workers.
+    None,
 }
 
 impl ManifestDeployment {
@@ -108,6 +110,11 @@ impl Manifest {
     }
 }
 
+/// The folder from the root, where the manifest can be found again by the server.
+fn absolute(folder: &Path) -> PathBuf {
+    std::path::absolute(folder.join("")).unwrap_or_else(|_| folder.to_owned())
+}
+
 fn deployment(
     name: DeploymentName,
     mut spec: RawSpec,
@@ -125,13 +132,20 @@ fn deployment(
             ComponentSource::Uploaded(text.parse().map_err(wrong)?)
         }
         Some(path) => ComponentSource::File(folder.join(path)),
+        None if spec.process.is_some() || spec.worker.is_some() => ComponentSource::None,
         None => {
             return Err(SpecError::invalid(format!("{root}.component"), "is missing")
-                .with_hint("name a file like \"thumbnail.wasm\", or a digest"));
+                .with_hint("name a file like \"thumbnail.wasm\", or a digest; or a `process`"));
         }
     };
+    spec.anchor(&absolute(folder));
     // The digest and the world are known later; until then those that forbid nothing stand in.
-    let stand_in = RawSpec { component: Some(Digest::of(b"").to_string()), ..spec.clone() };
+    let stand_in = match component {
+        ComponentSource::None => spec.clone(),
+        ComponentSource::File(_) | ComponentSource::Uploaded(_) => {
+            RawSpec { component: Some(Digest::of(b"").to_string()), ..spec.clone() }
+        }
+    };
     stand_in.validate_below(&root, &name, World::HttpService03)?;
     Ok(ManifestDeployment { name, component, spec })
 }

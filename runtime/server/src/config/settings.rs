@@ -54,6 +54,20 @@ pub struct ServerSettings {
     #[arg(long, env = "SAMOVAR_SLOTS", value_name = "N")]
     pub slots: Option<u32>,
 
+    /// Accelerators that processes can lease: `auto` asks the driver, `none`, a number, or a list
+    /// of ids as in CUDA_VISIBLE_DEVICES [default: auto]
+    #[arg(long, env = "SAMOVAR_DEVICES", value_name = "LIST")]
+    pub devices: Option<String>,
+
+    /// Whether deployments may run native processes, which can do what the server's user can
+    /// [default: true]
+    #[arg(long, env = "SAMOVAR_PROCESSES", value_name = "BOOL")]
+    pub processes: Option<bool>,
+
+    /// URL of the admin API as workers on other machines reach it [default: http:// and --admin]
+    #[arg(long, env = "SAMOVAR_WORKERS_URL", value_name = "URL")]
+    pub workers_url: Option<String>,
+
     /// How the log on stderr is written, text or json [default: text]
     #[arg(long, env = "SAMOVAR_LOG_FORMAT", value_name = "FORMAT", hide_possible_values = true)]
     pub log_format: Option<LogFormat>,
@@ -99,6 +113,9 @@ impl ServerSettings {
             compile_timeout: self.compile_timeout.or(lower.compile_timeout),
             compile_memory: self.compile_memory.or(lower.compile_memory),
             slots: self.slots.or(lower.slots),
+            devices: self.devices.or(lower.devices),
+            processes: self.processes.or(lower.processes),
+            workers_url: self.workers_url.or(lower.workers_url),
             log_format: self.log_format.or(lower.log_format),
         }
     }

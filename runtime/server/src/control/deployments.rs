@@ -7,9 +7,11 @@ use crate::clock;
 use crate::deployment::{Deployment, History, Parts, RequestLimits, Revision, Scaling, Shadow};
 use crate::library::LazyCode;
 use crate::logs::{GuestOutput, LogStream};
-use crate::spec::{DeploymentName, DeploymentSpec, Digest, PolicyName, RawSpec, World};
+use crate::native;
+use crate::slots::Demand;
+use crate::spec::{DeploymentName, DeploymentSpec, Digest, PolicyName, RawSpec, Runs, World};
 use crate::store::{DeploymentRecord, PolicyUse, PolicyVersionRecord};
-use crate::warm_pool::{PoolSettings, Shared, WarmPool};
+use crate::warm_pool::{PoolSettings, Shared, Source, WarmPool};
 use crate::wasm::guest::GuestLimits;
 use crate::wasm::inspect::Kind;
 use crate::wasm::replica::{End, Instance};
@@ -20,6 +22,10 @@ use std::time::Duration;
 
 /// How often a deployment that is being started is looked at.
 const READY_POLL: Duration = Duration::from_millis(5);
+/// How long stopping waits for rented machines to be given back.
+const GIVE_BACK_MAX: Duration = Duration::from_secs(60);
+/// How much longer to wait for a native replica than it has time to start.
+const LATE: Duration = Duration::from_secs(5);
 
 impl Control {
     /// Makes a spec live. True if the name is new. Answers when the new revision serves; on any
@@ -34,12 +40,16 @@ impl Control {
         raw: RawSpec,
     ) -> Result<(bool, api::Deployment), ApiError> {
         let _changing = self.change("deployment", name.as_str()).await;
-        let component = raw.component_digest()?;
-        let world = self
-            .world(&component, Kind::Handler)
-            .map_err(|error| error.with_field("spec.component"))?;
-        let spec = raw.validate(name, world)?;
+        let world = match raw.component {
+            Some(_) => Some(
+                self.world(&raw.component_digest()?, Kind::Handler)
+                    .map_err(|error| error.with_field("spec.component"))?,
+            ),
+            None => None,
+        };
+        let spec = raw.validate(name, world.unwrap_or(World::HttpService03))?;
         self.check_route(name, &spec)?;
+        self.native.check(&spec)?;
         let existing = self.deployments.get(name);
         if let Some(deployment) = &existing
             && deployment.spec() == spec
@@ -51,10 +61,12 @@ impl Control {
             log: Arc::clone(&deployment.log),
             ring: Arc::clone(&deployment.ring),
             attention: Arc::clone(&deployment.attention),
+            work: Arc::clone(&deployment.work),
+            crew: Arc::clone(&deployment.crew),
         });
         let new_scaling = self.scaling_for(existing.as_deref(), &spec, &parts).await?;
         let number = existing.as_ref().map_or(1, |deployment| deployment.live().number + 1);
-        let revision = self.start_revision(number, spec, world, &parts).await?;
+        let revision = self.start_revision(name, number, spec, world, &parts).await?;
         match existing {
             None => {
                 let scaling = new_scaling.expect("a new deployment has a new policy");
@@ -71,6 +83,7 @@ impl Control {
                     deployment.delete();
                     return Err(error);
                 }
+                deployment.crew.attach(&revision.pool);
                 self.deployments.add(Arc::clone(&deployment));
                 self.drive(Arc::clone(&deployment));
                 Ok((true, deployment.to_api()))
@@ -106,7 +119,8 @@ impl Control {
             return Err(error);
         }
         let rerouted = deployment.live().spec.route != revision.spec.route;
-        deployment.switch(revision);
+        deployment.switch(Arc::clone(&revision));
+        deployment.crew.attach(&revision.pool);
         if let Some(scaling) = new_scaling {
             drop(publish(deployment, scaling, history));
         }
@@ -129,6 +143,24 @@ impl Control {
         self.deployments.remove(name);
         deployment.delete();
         Ok(())
+    }
+
+    /// Closes all pools, so that native replicas end. Answers how long that may take.
+    pub fn stop_replicas(&self) -> Duration {
+        let mut longest = Duration::ZERO;
+        for deployment in self.deployments.list() {
+            let live = deployment.live();
+            live.pool.close(clock::now());
+            match &live.spec.runs {
+                Runs::Process(process) => longest = longest.max(process.grace),
+                // Its machine has to be given back.
+                Runs::External if live.spec.fleet.is_some() => {
+                    longest = longest.max(GIVE_BACK_MAX);
+                }
+                Runs::External | Runs::Component(_) => {}
+            }
+        }
+        longest + LATE
     }
 
     /// Brings back what was deployed when the server stopped. A deployment that cannot come back is
@@ -157,7 +189,10 @@ impl Control {
             ApiError::new(ErrorCode::StorageFailed, format!("read the stored name: {error}"))
         })?;
         let spec: DeploymentSpec = serde_json::from_value(record.spec).map_err(broken)?;
-        let world = self.world(&spec.component, Kind::Handler)?;
+        let world = match spec.runs.component() {
+            Some(component) => Some(self.world(&component, Kind::Handler)?),
+            None => None,
+        };
         let parts = Parts::default();
         let policy = spec.scaling.policy.clone();
         let program =
@@ -165,8 +200,8 @@ impl Control {
         let ring = Arc::clone(&parts.ring);
         let (scaling, _) = scaling(&program, policy, config(record.policy.config), ring).await?;
         let versions = record.policy_versions.into_iter().filter_map(version).collect();
-        let code = self.library.handler(spec.component, world);
-        let revision = self.revision(record.revision, spec, world, code, &parts);
+        let revision = self.revision(&name, record.revision, spec, world, &parts);
+        parts.crew.attach(&revision.pool);
         let policies = (History::restored(versions, &scaling), scaling);
         let deployment = Deployment::new(name, revision, policies, parts, record.created_at_ms);
         if let Some(shadow) = record.shadow {
@@ -235,20 +270,27 @@ impl Control {
     /// request.
     async fn start_revision(
         &self,
+        name: &DeploymentName,
         number: u64,
         spec: DeploymentSpec,
-        world: World,
+        world: Option<World>,
         parts: &Parts,
     ) -> Result<Arc<Revision>, ApiError> {
-        let code = self.library.handler(spec.component, world);
-        let start_timeout = spec.limits.start_timeout;
+        let mut start_timeout = spec.limits.start_timeout;
         let wanted = spec.initial_replicas.max(spec.replicas.min);
-        if wanted == 0 {
-            try_start(&code, &spec, parts).await?;
+        match (world, spec.runs.component()) {
+            (Some(world), Some(component)) if wanted == 0 => {
+                let code = self.library.handler(component, world);
+                try_start(&code, &spec, parts).await?;
+            }
+            (Some(_), _) => {}
+            // A replica that is too late says so itself, with what it was waiting for.
+            (None, _) => start_timeout += LATE,
         }
-        let revision = self.revision(number, spec, world, code, parts);
+        let revision = self.revision(name, number, spec, world, parts);
         revision.pool.plan(clock::now());
-        let ready = tokio::time::timeout(start_timeout, until_ready(&revision.pool, wanted)).await;
+        let until_ready = until_ready(&revision, wanted);
+        let ready = tokio::time::timeout(start_timeout, until_ready).await;
         match ready {
             Ok(Ok(())) => Ok(revision),
             Ok(Err(reason)) => {
@@ -264,16 +306,24 @@ impl Control {
 
     fn revision(
         &self,
+        name: &DeploymentName,
         number: u64,
         spec: DeploymentSpec,
-        world: World,
-        code: Arc<LazyCode>,
+        world: Option<World>,
         parts: &Parts,
     ) -> Arc<Revision> {
         let settings = PoolSettings {
             limits: PoolLimits::from(&spec),
-            guest: GuestLimits::from(&spec),
             start_timeout: spec.limits.start_timeout,
+        };
+        let source = match (&spec.runs, world) {
+            (Runs::Component(component), Some(world)) => Source::Guest {
+                code: self.library.handler(*component, world),
+                limits: GuestLimits::from(&spec),
+            },
+            (Runs::Component(_), None) => unreachable!("a component has a world"),
+            (Runs::Process(_), _) => Source::Process(self.native.process(name, &spec, parts)),
+            (Runs::External, _) => Source::External(self.native.external(name, &spec, parts)),
         };
         let shared = Shared {
             slots: Arc::clone(&self.slots.places),
@@ -281,9 +331,11 @@ impl Control {
             runtime: tokio::runtime::Handle::current(),
             fault_injection: self.fault_injection,
         };
-        let pool = WarmPool::new(settings, code, Arc::clone(&parts.log), shared);
+        let pool = WarmPool::new(settings, source, Arc::clone(&parts.log), shared);
         let request_limits = RequestLimits::from(&spec);
-        Arc::new(Revision { number, spec, world, pool, request_limits })
+        let workload = spec.worker.as_ref().map(|worker| native::workload(&worker.workload));
+        let demand = Demand::from(&spec);
+        Arc::new(Revision { number, spec, world, pool, request_limits, workload, demand })
     }
 
     /// Two deployments cannot have one route.
@@ -331,7 +383,7 @@ pub(super) fn record(
         name: deployment.name.to_string(),
         revision: revision.number,
         spec: serde_json::to_value(&spec).expect("a spec is JSON"),
-        component: spec.component,
+        component: spec.runs.component(),
         policy: policy_use(&scaling.policy, scaling.digest(), &scaling.config),
         policy_versions: history.versions().iter().map(version_record).collect(),
         shadow: shadow.map(|shadow| {
@@ -374,9 +426,16 @@ fn config(stored: Value) -> Map<String, Value> {
     }
 }
 
-/// Waits until `wanted` replicas are ready, or one cannot start.
-async fn until_ready(pool: &WarmPool, wanted: u32) -> Result<(), String> {
+/// Waits until `wanted` replicas are ready, or one cannot start. Where replicas are expensive, one
+/// that has to wait for room is not waited for: an older revision may hold what it needs.
+async fn until_ready(revision: &Revision, wanted: u32) -> Result<(), String> {
+    let pool = &revision.pool;
     loop {
+        match pool.no_room() {
+            Some(reason) if revision.is_guest() => return Err(reason),
+            Some(_) if pool.counts().starting == 0 => return Ok(()),
+            Some(_) | None => {}
+        }
         if let Some(reason) = pool.last_start_error() {
             return Err(reason);
         }

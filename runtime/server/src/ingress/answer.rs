@@ -29,6 +29,12 @@ pub enum FailureCode {
     ResponseTooLarge,
     /// Replicas do not start.
     StartFailed,
+    /// The process or worker could not be reached, or failed before it answered.
+    ReplicaFailed,
+    /// The process or worker does not speak HTTP as it should.
+    BadAnswer,
+    /// The client's own request body broke off.
+    RequestAborted,
     /// The request's body is larger than allowed.
     RequestBody,
     /// The request's head is larger than allowed.
@@ -50,6 +56,9 @@ impl FailureCode {
             FailureCode::NoResponse => "no-response",
             FailureCode::ResponseTooLarge => "response-too-large",
             FailureCode::StartFailed => "start-failed",
+            FailureCode::ReplicaFailed => "replica-failed",
+            FailureCode::BadAnswer => "bad-answer",
+            FailureCode::RequestAborted => "request-aborted",
             FailureCode::RequestBody => "request-body-too-large",
             FailureCode::RequestHeaders => "request-headers-too-large",
             FailureCode::ShuttingDown => "shutting-down",
@@ -66,7 +75,10 @@ impl FailureCode {
             FailureCode::GuestTrap
             | FailureCode::CpuLimit
             | FailureCode::NoResponse
+            | FailureCode::ReplicaFailed
+            | FailureCode::BadAnswer
             | FailureCode::ResponseTooLarge => StatusCode::BAD_GATEWAY,
+            FailureCode::RequestAborted => StatusCode::BAD_REQUEST,
             FailureCode::RequestBody => StatusCode::PAYLOAD_TOO_LARGE,
             FailureCode::RequestHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         }

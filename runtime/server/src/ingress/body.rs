@@ -79,7 +79,7 @@ impl Body for RequestBody {
 pub enum ResponseBody {
     /// All of it is here.
     Full(Option<Bytes>),
-    /// It comes from a guest, piece by piece.
+    /// It comes from a replica, piece by piece.
     Stream(Box<StreamBody>),
 }
 
@@ -89,8 +89,8 @@ pub struct Source {
     pub pieces: Vec<Frame<Bytes>>,
     /// The guest's end of it.
     pub inner: WasiBody,
-    /// How the guest is doing.
-    pub vitals: Arc<Vitals>,
+    /// How the guest is doing; none if it comes from elsewhere.
+    pub vitals: Option<Arc<Vitals>>,
 }
 
 /// What a streamed body may and must be.
@@ -124,7 +124,7 @@ pub struct StreamBody {
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether the timer runs: only while the client wants more and the guest is silent.
     is_armed: bool,
-    vitals: Arc<Vitals>,
+    vitals: Option<Arc<Vitals>>,
     end: Box<dyn BodyEnd>,
     is_done: bool,
 }
@@ -242,7 +242,9 @@ impl StreamBody {
             }
             Some(Err(_)) => Poll::Ready(Some(Err(BrokenBody::Guest))),
             // A guest that failed drops its end of the body, which looks like the end of it.
-            None if self.vitals.is_failed() => Poll::Ready(Some(Err(BrokenBody::Guest))),
+            None if self.vitals.as_ref().is_some_and(|vitals| vitals.is_failed()) => {
+                Poll::Ready(Some(Err(BrokenBody::Guest)))
+            }
             None => Poll::Ready(None),
         }
     }

@@ -1,8 +1,11 @@
 //! One request on one replica: calling it, watching its deadline, giving the replica back.
 
+mod native;
+
 use super::answer::{Failure, FailureCode};
 use super::body::{BodyEnd, Overflow, ResponseBody, Source, StreamLimits};
 use super::header_bytes;
+use super::work::Units;
 use crate::deployment::{Recording, Revision};
 use crate::warm_pool::{Granted, WarmPool, Work};
 use crate::wasm::replica::{
@@ -10,6 +13,7 @@ use crate::wasm::replica::{
 };
 use futures::FutureExt as _;
 use http::{Request, Response};
+pub use native::Served;
 use samovar_core::pool::{Health, Outcome};
 use samovar_core::replica::Lease;
 use samovar_core::time::Timestamp;
@@ -38,9 +42,9 @@ pub struct Context<'a> {
 pub async fn run(
     context: Context<'_>,
     granted: Granted,
-    recording: Option<Recording>,
+    notes: Notes,
     request: Request<WasiBody>,
-) -> Result<Response<ResponseBody>, Failure> {
+) -> Result<Served, Failure> {
     let Granted { lease, work, cut } = granted;
     let place = Place {
         pool: Arc::clone(&context.revision.pool),
@@ -48,11 +52,16 @@ pub async fn run(
         arrived: context.arrived,
         cut,
         is_open: true,
-        _recording: recording,
+        notes,
     };
     match work {
-        Work::Sync(instance) => run_sync(context, place, instance, request).await,
-        Work::Async(instance) => run_async(context, place, instance, request).await,
+        Work::Sync(instance) => {
+            run_sync(context, place, instance, request).await.map(Served::Answer)
+        }
+        Work::Async(instance) => {
+            run_async(context, place, instance, request).await.map(Served::Answer)
+        }
+        Work::Native(replica) => native::run(context, place, replica, request).await,
     }
 }
 
@@ -63,14 +72,30 @@ struct Place {
     arrived: Timestamp,
     cut: Arc<CancellationToken>,
     is_open: bool,
-    /// Tells that the request has ended, when the place is given back.
-    _recording: Option<Recording>,
+    notes: Notes,
+}
+
+/// Who is told that the request has ended.
+#[derive(Default)]
+pub struct Notes {
+    /// Tells it when it is dropped.
+    pub recording: Option<Recording>,
+    /// The request's work, where it is measured.
+    pub units: Option<Units>,
 }
 
 impl Place {
     fn finish(mut self, outcome: Outcome, health: Health, instance: Option<Box<SyncInstance>>) {
         self.is_open = false;
         self.pool.finish(self.lease, instance, self.arrived, outcome, health);
+        if let Some(units) = self.notes.units.take() {
+            units.ended(outcome);
+        }
+    }
+
+    /// The replica cannot be reached any more.
+    fn crashed(&self, reason: &str) {
+        self.pool.crashed(self.lease, reason.to_owned());
     }
 
     /// Notes a trap in the deployment's log.
@@ -84,6 +109,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         if self.is_open {
             self.pool.finish(self.lease, None, self.arrived, Outcome::Cancelled, Health::Condemned);
+            if let Some(units) = self.notes.units.take() {
+                units.ended(Outcome::Cancelled);
+            }
         }
     }
 }
@@ -178,7 +206,7 @@ fn answer_ended(
         Ok(_) if context.is_head => ResponseBody::full(bytes::Bytes::new()),
         Ok(body) => body,
         Err(pieces) => {
-            let source = Source { pieces, inner, vitals };
+            let source = Source { pieces, inner, vitals: Some(vitals) };
             stream(context, &parts, source, Box::new(Unwatched))
         }
     };
@@ -200,7 +228,7 @@ fn answer_running(
     let rest_max = context.revision.request_limits.request_timeout;
     tokio::spawn(run_out(place, call, left, rest_max));
     let (parts, inner) = response.into_parts();
-    let source = Source { pieces: Vec::new(), inner, vitals };
+    let source = Source { pieces: Vec::new(), inner, vitals: Some(vitals) };
     let body = stream(context, &parts, source, Box::new(end));
     Ok(Response::from_parts(parts, body))
 }
@@ -298,7 +326,7 @@ async fn run_async(
         Ok(response) => {
             let (parts, inner) = response.into_parts();
             let end = Box::new(WatchedAsync { place, vitals: Arc::clone(&vitals) });
-            let source = Source { pieces: Vec::new(), inner, vitals };
+            let source = Source { pieces: Vec::new(), inner, vitals: Some(vitals) };
             let body = stream(&context, &parts, source, end);
             Ok(Response::from_parts(parts, body))
         }

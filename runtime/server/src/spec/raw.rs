@@ -2,6 +2,8 @@
 //!
 //! The same type is what a full spec is printed as. Unknown keys are errors.
 
+mod native;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,15 +16,33 @@ use utoipa::ToSchema;
 
 use super::error::SpecError;
 use super::units::{Count, DurationText, ParseError, SizeText, Ttl};
+pub use native::{RawDistribute, RawFleet, RawListen, RawProcess, RawWorker, RawWorkload};
 
 /// The spec of a deployment. Keys that are left out get their defaults.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schema(as = DeploymentSpec)]
 pub struct RawSpec {
-    /// Digest of an uploaded handler. Required. (In a manifest: a digest, or the path of a file.)
+    /// Digest of an uploaded handler. Required, unless there is a `process` or `worker`. (In a
+    /// manifest: a digest, or the path of a file.)
     #[serde(skip_serializing_if = "Option::is_none")]
     pub component: Option<String>,
+    /// A native process as the replica, in place of a component.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<RawProcess>,
+    /// Makes a replica a gang of processes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distribute: Option<RawDistribute>,
+    /// Replicas report about themselves, and workers from elsewhere may join. Without `component`
+    /// and `process` all replicas are such workers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<RawWorker>,
+    /// Creates and destroys machines for external workers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<RawFleet>,
+    /// Deployments with a higher one get what the machine has first. Default: 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
     /// Path prefix on the data plane. Default: `/` and the name of the deployment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
@@ -62,7 +82,7 @@ pub struct RawSpec {
     /// What one request, and one replica, may use.
     #[serde(deserialize_with = "object")]
     pub limits: RawLimits,
-    /// Environment variables of the handler. Default: none.
+    /// Environment variables of the handler or process. Default: none.
     pub env: BTreeMap<String, String>,
 }
 
@@ -97,7 +117,7 @@ pub struct RawScaling {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawLimits {
-    /// Linear memory of one replica. Default: `128MiB`.
+    /// Linear memory of one replica; components only. Default: `128MiB`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<SizeText>,
     /// From the dispatch of a request to the head of its response. Default: `30s`.
@@ -106,10 +126,11 @@ pub struct RawLimits {
     /// The longest silence of a response body. Default: `30s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stall_timeout: Option<DurationText>,
-    /// Time the handler may compute for one request. Default: `10s`.
+    /// Time the handler may compute for one request; components only. Default: `10s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_time: Option<DurationText>,
-    /// Time a replica may take to become ready. Default: `10s`.
+    /// Time a replica may take to become ready. Default: `10s`, for other replicas than components
+    /// `10m`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_timeout: Option<DurationText>,
     /// All headers of a request. Default: `64KiB`.

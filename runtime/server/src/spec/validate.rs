@@ -1,11 +1,13 @@
 //! Checks a [`RawSpec`] and fills in the defaults. All bounds and defaults are here.
 
+mod native;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
 use super::error::{SpecError, SpecErrorKind};
-use super::raw::{RawLimits, RawQueue, RawScaling, RawSpec};
+use super::raw::{RawLimits, RawQueue, RawReplicas, RawScaling, RawSpec};
 use super::units::{Count, DurationText, SizeText, Ttl};
 use super::{
     DeploymentName, DeploymentSpec, Digest, LimitsSpec, QueueSpec, Replicas, ScalingSpec, World,
@@ -46,6 +48,9 @@ const ROUTE_BYTES_MAX: usize = 1024;
 const ENV_BYTES_MAX: usize = 64 * 1024;
 /// The configuration of a policy; copied into its memory.
 const CONFIG_BYTES_MAX: usize = 64 * 1024;
+
+/// Classes of importance; more would only be typing errors.
+const PRIORITY_MAX: i32 = 1000;
 
 const DEFAULT_REPLICAS: Replicas = Replicas { min: 0, max: 4 };
 const DEFAULT_CONCURRENCY_03: u64 = 16;
@@ -104,16 +109,24 @@ impl RawSpec {
     }
 
     fn check(
-        self,
+        mut self,
         default_route: Option<String>,
         world: World,
     ) -> Result<DeploymentSpec, SpecError> {
-        let component = component(self.component.as_deref())?;
-        let replicas = replicas(&self)?;
+        let runs = native::runs(&mut self)?;
+        let is_guest = runs.component().is_some();
+        // A process or a worker takes as many requests at a time as it is said to.
+        let world = if is_guest { world } else { World::HttpService03 };
+        let fleet = native::fleet(self.fleet, &runs)?;
+        let priority = self.priority.unwrap_or(0);
+        let replicas = replicas(self.replicas)?;
         let initial = self.initial_replicas.map_or(u64::from(replicas.min), |count| count.0);
         let bounds = (u64::from(replicas.min), u64::from(replicas.max));
         Ok(DeploymentSpec {
-            component,
+            runs,
+            fleet,
+            worker: native::worker(self.worker)?,
+            priority: within("priority", priority, (-PRIORITY_MAX, PRIORITY_MAX))?,
             route: route(self.route.or(default_route))?,
             initial_replicas: in_range("initial_replicas", initial, bounds)?,
             concurrency: concurrency(self.concurrency, world)?,
@@ -134,7 +147,7 @@ impl RawSpec {
                 (Duration::ZERO, DAY),
             )?,
             scaling: scaling(self.scaling)?,
-            limits: limits(&self.limits)?,
+            limits: limits(&self.limits, is_guest)?,
             env: env(self.env)?,
             replicas,
         })
@@ -150,8 +163,8 @@ fn component(written: Option<&str>) -> Result<Digest, SpecError> {
         .map_err(|source| SpecError::invalid("component", format!("{source}")).with_hint(hint))
 }
 
-fn replicas(spec: &RawSpec) -> Result<Replicas, SpecError> {
-    let Some(written) = spec.replicas else { return Ok(DEFAULT_REPLICAS) };
+fn replicas(written: Option<RawReplicas>) -> Result<Replicas, SpecError> {
+    let Some(written) = written else { return Ok(DEFAULT_REPLICAS) };
     let max = in_range("replicas.max", written.max, (1, REPLICAS_MAX))?;
     match u32::try_from(written.min) {
         Ok(min) if min <= max => Ok(Replicas { min, max }),
@@ -213,7 +226,17 @@ fn scaling(written: RawScaling) -> Result<ScalingSpec, SpecError> {
     })
 }
 
-fn limits(written: &RawLimits) -> Result<LimitsSpec, SpecError> {
+fn limits(written: &RawLimits, is_guest: bool) -> Result<LimitsSpec, SpecError> {
+    let only_guests = [
+        ("limits.memory", written.memory.is_some(), "use `process.memory`"),
+        ("limits.cpu_time", written.cpu_time.is_some(), "a process may use what the machine has"),
+    ];
+    for (field, is_written, hint) in only_guests {
+        if is_written && !is_guest {
+            return Err(SpecError::invalid(field, "is for components only").with_hint(hint));
+        }
+    }
+    let start = if is_guest { TEN_SECONDS } else { native::DEFAULT_PROCESS_START };
     let time = |field, value, default| duration(field, value, default, (MILLISECOND, DURATION_MAX));
     let headers = |field, value| size(field, value, 64 * KIB, (HEADERS_MIN, HEADERS_MAX));
     let body = |field, value, default| size(field, value, default, (0, BODY_MAX));
@@ -222,7 +245,7 @@ fn limits(written: &RawLimits) -> Result<LimitsSpec, SpecError> {
         request_timeout: time("limits.request_timeout", written.request_timeout, HALF_A_MINUTE)?,
         stall_timeout: time("limits.stall_timeout", written.stall_timeout, HALF_A_MINUTE)?,
         cpu_time: time("limits.cpu_time", written.cpu_time, TEN_SECONDS)?,
-        start_timeout: time("limits.start_timeout", written.start_timeout, TEN_SECONDS)?,
+        start_timeout: time("limits.start_timeout", written.start_timeout, start)?,
         request_headers: headers("limits.request_headers", written.request_headers)?,
         request_body: body("limits.request_body", written.request_body, 100 * MIB)?,
         response_headers: headers("limits.response_headers", written.response_headers)?,

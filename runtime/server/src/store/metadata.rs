@@ -82,7 +82,9 @@ impl Metadata {
 
     pub(super) fn put_deployment(&self, record: DeploymentRecord) -> Result<(), StoreError> {
         let mut disk = self.disk.lock();
-        self.assert_known(&record.component)?;
+        if let Some(component) = &record.component {
+            self.assert_known(component)?;
+        }
         self.put(&mut disk, record)
     }
 

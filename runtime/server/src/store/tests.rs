@@ -53,7 +53,7 @@ fn deployment(name: &str, component: Digest) -> DeploymentRecord {
         name: name.into(),
         revision: 1,
         spec: json!({"replicas": {"min": 0, "max": 8}}),
-        component,
+        component: Some(component),
         policy,
         policy_versions: Vec::new(),
         shadow: None,

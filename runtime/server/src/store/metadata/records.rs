@@ -30,7 +30,9 @@ pub struct DeploymentRecord {
     pub revision: u64,
     /// The full specification, with all defaults filled in.
     pub spec: Value,
-    pub component: Digest,
+    /// None if its replicas are no components.
+    #[serde(default)]
+    pub component: Option<Digest>,
     pub policy: PolicyUse,
     /// The policies it has had, the live one last. Empty in records from before they were kept.
     #[serde(default)]
@@ -49,7 +51,7 @@ impl DeploymentRecord {
     fn uses(&self, digest: &Digest) -> bool {
         let versions = self.policy_versions.iter().map(|version| &version.policy);
         let mut policies = versions.chain(&self.shadow).chain([&self.policy]);
-        self.component == *digest || policies.any(|policy| policy.digest == *digest)
+        self.component == Some(*digest) || policies.any(|policy| policy.digest == *digest)
     }
 }
 

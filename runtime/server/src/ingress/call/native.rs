@@ -1,0 +1,140 @@
+//! A request on a process or an external worker: forwarded over HTTP, streaming both ways.
+
+use super::{Context, Notes, Place, header_bytes, stream, too_large_or, was_cut};
+use crate::ingress::answer::{Failure, FailureCode};
+use crate::ingress::body::{BodyEnd, ResponseBody, Source};
+use crate::native::NativeReplica;
+use crate::native::SendFault;
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use samovar_core::pool::{Health, Outcome};
+use std::sync::Arc;
+use wasmtime_wasi_http::{Error as WasiError, WasiBody};
+
+/// What became of a request.
+pub enum Served {
+    /// It was answered.
+    Answer(Response<ResponseBody>),
+    /// The replica could not be reached. Nothing was sent, so another one may serve the request.
+    Unsent(Request<WasiBody>, Notes, Failure),
+}
+
+/// Forwards a request.
+pub async fn run(
+    context: Context<'_>,
+    place: Place,
+    replica: Arc<NativeReplica>,
+    request: Request<WasiBody>,
+) -> Result<Served, Failure> {
+    let place = SharedPlace(Some(place));
+    let cut = Arc::clone(&place.0.as_ref().expect("taken at the end").cut);
+    let longest = context.revision.request_limits.request_timeout;
+    let sent = tokio::select! {
+        sent = tokio::time::timeout(longest, replica.send(request)) => sent,
+        () = cut.cancelled() => return Err(was_cut(place.take())),
+    };
+    let response = match sent {
+        Ok(Ok(response)) => response,
+        Ok(Err(fault)) => return refused(&context, place, &replica, fault),
+        Err(_) => {
+            let place = place.take();
+            place.note(&format!("request timed out: no response head within {longest:?}"));
+            place.finish(Outcome::Failed, Health::Sound, None);
+            let message = format!("the replica sent no response within {longest:?}");
+            return Err(Failure::new(FailureCode::RequestTimeout, message));
+        }
+    };
+    let bytes = header_bytes(response.headers());
+    let bytes_max = context.revision.request_limits.response_headers_bytes;
+    if bytes > bytes_max {
+        place.take().finish(Outcome::Failed, Health::Sound, None);
+        let message = format!("response headers have {bytes} bytes, allowed are {bytes_max}");
+        return Err(Failure::new(FailureCode::ResponseTooLarge, message));
+    }
+    let (parts, body) = response.into_parts();
+    // Which error it was is of no use to a client that has the head already.
+    let inner = body.map_err(|_| WasiError::HttpProtocolError).boxed_unsync();
+    let end = Box::new(Watched { place, _replica: replica });
+    let source = Source { pieces: Vec::new(), inner, vitals: None };
+    let body = stream(&context, &parts, source, end);
+    Ok(Served::Answer(Response::from_parts(parts, body)))
+}
+
+/// No response came.
+fn refused(
+    context: &Context<'_>,
+    place: SharedPlace,
+    replica: &NativeReplica,
+    fault: SendFault,
+) -> Result<Served, Failure> {
+    let mut place = place.take();
+    let message = fault.to_string();
+    match fault {
+        SendFault::Unreachable { unsent, .. } => {
+            place.note(&message);
+            if replica.is_lost() {
+                place.crashed(&message);
+            }
+            let failure = Failure::new(FailureCode::ReplicaFailed, message);
+            let notes = unsent.is_some().then(|| std::mem::take(&mut place.notes));
+            place.finish(Outcome::Failed, Health::Sound, None);
+            match (unsent, notes) {
+                (Some(request), Some(notes)) => Ok(Served::Unsent(request, notes, failure)),
+                _ => Err(failure),
+            }
+        }
+        SendFault::RequestBody(_) => {
+            place.finish(Outcome::Cancelled, Health::Sound, None);
+            let failure = Failure::new(FailureCode::RequestAborted, message);
+            Err(too_large_or(&context.overflow, failure))
+        }
+        SendFault::Envelope(_) => {
+            place.finish(Outcome::Failed, Health::Sound, None);
+            let failure = Failure::new(FailureCode::RequestAborted, message);
+            Err(too_large_or(&context.overflow, failure))
+        }
+        SendFault::BadAnswer(_) => {
+            place.note(&message);
+            place.finish(Outcome::Failed, Health::Sound, None);
+            Err(Failure::new(FailureCode::BadAnswer, message))
+        }
+        SendFault::Closed(_) => {
+            place.note(&message);
+            place.finish(Outcome::Failed, Health::Sound, None);
+            Err(Failure::new(FailureCode::ReplicaFailed, message))
+        }
+    }
+}
+
+/// A place on a replica that lives on when a request is given up: the connection is closed, which
+/// the replica notices.
+struct SharedPlace(Option<Place>);
+
+impl SharedPlace {
+    fn take(mut self) -> Place {
+        self.0.take().expect("taken once")
+    }
+}
+
+impl Drop for SharedPlace {
+    fn drop(&mut self) {
+        if let Some(place) = self.0.take() {
+            place.finish(Outcome::Cancelled, Health::Sound, None);
+        }
+    }
+}
+
+/// A body that keeps its request's place, and the replica, until it ends.
+struct Watched {
+    place: SharedPlace,
+    _replica: Arc<NativeReplica>,
+}
+
+impl BodyEnd for Watched {
+    fn ended(&mut self, complete: bool) {
+        if let Some(place) = self.place.0.take() {
+            let outcome = if complete { Outcome::Completed } else { Outcome::Failed };
+            place.finish(outcome, Health::Sound, None);
+        }
+    }
+}

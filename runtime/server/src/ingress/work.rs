@@ -1,0 +1,77 @@
+//! How much work requests are, for deployments whose policy wants to know.
+
+use super::answer::{Failure, FailureCode};
+use crate::deployment::{WorkTally, Workload};
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use samovar_core::pool::Outcome;
+use std::sync::Arc;
+use wasmtime_wasi_http::WasiBody;
+
+/// Bytes of a body that are looked into for its work; a larger one counts the default.
+const LOOKED_INTO_MAX: u64 = 1 << 20;
+
+/// The work of one request. Dropped without an end, it was refused.
+pub struct Units {
+    tally: Arc<WorkTally>,
+    units: f64,
+    is_open: bool,
+}
+
+impl Units {
+    /// A request arrived with this much work.
+    fn new(tally: &Arc<WorkTally>, units: f64) -> Self {
+        tally.meter.lock().arrived(units);
+        Units { tally: Arc::clone(tally), units, is_open: true }
+    }
+
+    /// The request has ended on a replica.
+    pub fn ended(mut self, outcome: Outcome) {
+        self.is_open = false;
+        let mut meter = self.tally.meter.lock();
+        match outcome {
+            Outcome::Completed => meter.served(self.units),
+            Outcome::Cancelled => meter.cancelled(self.units),
+            Outcome::Failed => {}
+        }
+    }
+}
+
+impl Drop for Units {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.tally.meter.lock().rejected(self.units);
+        }
+    }
+}
+
+/// Measures a request. Its body is read for that only if the number is in there.
+pub async fn measure(
+    workload: &Workload,
+    tally: &Arc<WorkTally>,
+    request: Request<WasiBody>,
+) -> Result<(Units, Request<WasiBody>), Failure> {
+    if !workload.reads_body() {
+        let units = workload.units(request.headers(), None);
+        return Ok((Units::new(tally, units), request));
+    }
+    let length = http_body::Body::size_hint(request.body()).exact();
+    if length.is_none_or(|length| length > LOOKED_INTO_MAX) {
+        let units = workload.units(request.headers(), None);
+        return Ok((Units::new(tally, units), request));
+    }
+    let (parts, body) = request.into_parts();
+    let body = read(body).await?;
+    let units = workload.units(&parts.headers, Some(&body));
+    let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
+    Ok((Units::new(tally, units), Request::from_parts(parts, body)))
+}
+
+async fn read(body: WasiBody) -> Result<Bytes, Failure> {
+    let read = body.collect().await.map_err(|error| {
+        let message = format!("the request's body broke off: {error}");
+        Failure::new(FailureCode::RequestAborted, message)
+    });
+    Ok(read?.to_bytes())
+}

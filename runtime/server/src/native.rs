@@ -1,0 +1,281 @@
+//! Replicas that are not WebAssembly: processes of this machine, and workers that report.
+//!
+//! | Module | What it does |
+//! | --- | --- |
+//! | `process` | starts processes and gangs with what they are told |
+//! | `external` | has machines made and given back by the fleet hook |
+//! | `crew` | follows the workers that report to a deployment |
+//! | `ledger` | leases accelerators |
+//! | `replica` | one of them: calls it, watches it, leaves nothing behind |
+
+mod crew;
+mod envelopes;
+mod external;
+mod identity;
+mod ledger;
+mod process;
+mod replica;
+
+use crate::api::{self, ApiError, ErrorCode};
+use crate::clock;
+use crate::deployment::{Parts, Workload};
+use crate::spec::{DeploymentName, DeploymentSpec, Runs, WorkloadSpec};
+use anyhow::Context as _;
+use identity::Identity;
+use samovar_native::devices::{self, Device};
+use samovar_native::{Warden, WardenOptions};
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+pub use crew::{Crew, Terms};
+pub use envelopes::Envelopes;
+pub use external::ExternalSource;
+use ledger::Ledger;
+pub use process::{ProcessSource, StartError};
+pub use replica::{NativeReplica, SendFault};
+
+/// What all native replicas of the server share.
+pub struct Native {
+    warden: Arc<Warden>,
+    ledger: Arc<Ledger>,
+    identity: Identity,
+    /// URL under which workers reach the admin API.
+    workers_url: String,
+    /// Whether deployments may run processes.
+    processes: bool,
+    next_worker: AtomicU64,
+    /// Replicas whose processes or machines are not gone yet.
+    alive: TaskTracker,
+}
+
+/// How a [`Native`] is set up.
+pub struct Setup<'a> {
+    /// The server's data folder.
+    pub data: &'a Path,
+    /// Accelerators as they are configured.
+    pub devices: &'a str,
+    /// Whether deployments may run processes.
+    pub processes: bool,
+    /// URL under which workers reach the admin API, without a `/` at the end.
+    pub workers_url: String,
+}
+
+impl Native {
+    /// Ends what an earlier server on this data folder left behind, and looks for accelerators.
+    ///
+    /// # Errors
+    ///
+    /// When the data folder or a process of the server's own cannot be used.
+    pub async fn start(setup: Setup<'_>) -> anyhow::Result<Arc<Self>> {
+        let identity = Identity::load(setup.data)?;
+        let marker = identity.marker();
+        let program = std::env::current_exe().context("find the running program")?;
+        let keeper = vec![program.into_os_string(), OsString::from("keep-processes")];
+        let options = WardenOptions {
+            sockets: std::env::temp_dir().join(format!("samovar-{}", &marker[..8])),
+            marker,
+            keeper: Some(keeper),
+        };
+        let warden = Warden::start(options).context("prepare for processes")?;
+        let leftovers = warden.end_leftovers().await.context("end processes left behind")?;
+        for leftover in leftovers {
+            tracing::warn!(pid = leftover.pid, "ended a leftover process: {}", leftover.command);
+        }
+        let list = devices::configured(setup.devices).map_err(anyhow::Error::msg)?;
+        for Device { id, name, .. } in &list {
+            tracing::info!("accelerator {id}: {name}");
+        }
+        Ok(Arc::new(Native {
+            warden,
+            ledger: Ledger::new(list),
+            identity,
+            workers_url: setup.workers_url,
+            processes: setup.processes,
+            // Workers turn their names into numbers, and outlive a server.
+            next_worker: AtomicU64::new(clock::unix_ms()),
+            alive: TaskTracker::new(),
+        }))
+    }
+
+    /// How many accelerators there are.
+    pub fn device_count(&self) -> usize {
+        self.ledger.count()
+    }
+
+    fn warden(&self) -> &Arc<Warden> {
+        &self.warden
+    }
+
+    fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    fn next_worker(&self) -> u64 {
+        self.next_worker.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Keeps the server from stopping until it is dropped.
+    fn alive(&self) -> TaskTrackerToken {
+        self.alive.token()
+    }
+
+    /// Waits until no process and no rented machine is left.
+    pub async fn ended(&self) {
+        self.alive.close();
+        self.alive.wait().await;
+    }
+
+    /// Where the workers of a deployment report.
+    fn report_address(&self, deployment: &DeploymentName) -> String {
+        format!("{}/workers/{deployment}", self.workers_url)
+    }
+
+    /// What a worker needs to join a deployment.
+    pub fn join(&self, deployment: &DeploymentName) -> api::Join {
+        api::Join {
+            report_addr: self.report_address(deployment),
+            token: self.identity.join_token(deployment).reveal().to_owned(),
+        }
+    }
+
+    /// The key with which workers check signed requests, as PEM.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub fn public_key(&self) -> Result<String, String> {
+        Ok(self.identity.signer()?.public_pem().to_owned())
+    }
+
+    /// Signs the address of a worker, as its requests must bring it.
+    fn sign(&self, address: &samovar_workers::address::Address) -> Result<String, String> {
+        Ok(self.identity.signer()?.sign(address))
+    }
+
+    /// How many accelerators are leased, and how many there are.
+    pub fn leased(&self) -> (f64, f64) {
+        let (taken, total) = self.ledger.leased();
+        (taken as f64 / 1000.0, total as f64 / 1000.0)
+    }
+
+    /// The accelerators and who holds them. Asks the driver, which may take a while.
+    pub fn devices(&self) -> Vec<api::Device> {
+        self.ledger.describe()
+    }
+
+    /// Refuses what this machine can never run.
+    ///
+    /// # Errors
+    ///
+    /// `invalid-field`.
+    pub fn check(&self, spec: &DeploymentSpec) -> Result<(), ApiError> {
+        let refuse = |field: &str, problem: String, hint: &str| {
+            let error = ApiError::new(ErrorCode::InvalidField, problem).with_field(field);
+            Err(error.with_hint(hint))
+        };
+        if let Some(fleet) = &spec.fleet
+            && let Err(problem) = external::fleet(fleet)
+        {
+            return Err(ApiError::new(ErrorCode::InvalidField, problem).with_field("spec.fleet"));
+        }
+        let Runs::Process(process) = &spec.runs else { return Ok(()) };
+        if !self.processes {
+            let problem = "this server runs no processes".to_owned();
+            return refuse("spec.process", problem, "it was started with `--processes false`");
+        }
+        if let Err(failure) = samovar_native::check(&process.command, process.cwd.as_deref()) {
+            return refuse("spec.process", failure.to_string(), "nothing was started");
+        }
+        let Some(share) = process.gpus else { return Ok(()) };
+        let workers = process.distribute.as_ref().map_or(1, |gang| gang.quorum_workers);
+        let wanted = u64::from(share.thousandths()) * u64::from(workers);
+        let (_, total) = self.ledger.leased();
+        if wanted > total {
+            let each = share.as_f64() * f64::from(workers);
+            let problem = format!(
+                "a replica needs {each} accelerators, the machine has {}",
+                self.ledger.count()
+            );
+            return refuse("spec.process.gpus", problem, "`samovar machine` shows what there is");
+        }
+        Ok(())
+    }
+
+    /// What makes the processes of a revision.
+    pub fn process(
+        self: &Arc<Self>,
+        deployment: &DeploymentName,
+        spec: &DeploymentSpec,
+        parts: &Parts,
+    ) -> ProcessSource {
+        let Runs::Process(process) = &spec.runs else {
+            unreachable!("the caller looked");
+        };
+        ProcessSource {
+            native: Arc::clone(self),
+            deployment: deployment.clone(),
+            spec: (**process).clone(),
+            env: spec.env.clone(),
+            start_timeout: spec.limits.start_timeout,
+            worker: spec.worker.clone(),
+            crew: Arc::clone(&parts.crew),
+            envelopes: self.open_crew(deployment, spec, parts),
+            log: Arc::clone(&parts.log),
+            waiting: parking_lot::Mutex::default(),
+        }
+    }
+
+    /// What has workers of a revision made.
+    pub fn external(
+        self: &Arc<Self>,
+        deployment: &DeploymentName,
+        spec: &DeploymentSpec,
+        parts: &Parts,
+    ) -> ExternalSource {
+        let fleet = spec
+            .fleet
+            .as_ref()
+            .map(|fleet| Arc::new(external::fleet(fleet).expect("its settings were checked")));
+        ExternalSource {
+            native: Arc::clone(self),
+            deployment: deployment.clone(),
+            crew: Arc::clone(&parts.crew),
+            log: Arc::clone(&parts.log),
+            fleet,
+            dry_run: spec.fleet.as_ref().is_some_and(|fleet| fleet.dry_run),
+            envelopes: self.open_crew(deployment, spec, parts),
+            start_timeout: spec.limits.start_timeout,
+        }
+    }
+
+    /// Lets workers report, if the spec says so. Answers how requests to them are wrapped.
+    fn open_crew(
+        self: &Arc<Self>,
+        deployment: &DeploymentName,
+        spec: &DeploymentSpec,
+        parts: &Parts,
+    ) -> Option<Arc<Envelopes>> {
+        let worker = spec.worker.clone()?;
+        let envelopes = worker.envelope.then(|| {
+            Arc::new(Envelopes::new(Arc::clone(self), deployment, workload(&worker.workload)))
+        });
+        parts.crew.open(Terms {
+            spec: worker,
+            token: self.identity.join_token(deployment),
+            envelopes: envelopes.clone(),
+            log: Arc::clone(&parts.log),
+        });
+        envelopes
+    }
+}
+
+/// How the work of a request is measured.
+pub fn workload(spec: &WorkloadSpec) -> Workload {
+    let header = spec.header.as_ref().map(http::HeaderName::as_str);
+    Workload::new(header, spec.pointer.as_deref(), spec.default)
+        .expect("it was checked with the spec")
+}
