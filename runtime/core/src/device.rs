@@ -15,8 +15,8 @@ const WHOLE: u32 = 1000;
 pub struct Share(u32);
 
 impl Share {
-    /// From a number of devices: a whole number from 1, or a fraction between 0.001 and 0.999, which
-    /// is rounded to thousandths.
+    /// From a number of devices: a whole number from 1, or a fraction between 0.001 and 0.999,
+    /// which is rounded to thousandths.
     ///
     /// # Errors
     ///
@@ -118,8 +118,8 @@ impl Devices {
         Devices { holds: vec![Vec::new(); count], next_lease: 0 }
     }
 
-    /// Leases `share` for each of `workers` workers, or nothing at all if that is not free. `holder`
-    /// is shown by [`Devices::in_use`].
+    /// Leases `share` for each of `workers` workers, or nothing at all if that is not free.
+    /// `holder` is shown by [`Devices::in_use`].
     pub fn lease(&mut self, share: Share, workers: u32, holder: u64) -> Option<Vec<DeviceLease>> {
         if self.fits(share, workers) < workers {
             return None;
@@ -153,8 +153,8 @@ impl Devices {
         }
     }
 
-    /// Thousandths of each device that are free. What is left of one that is leased in parts is free
-    /// for other parts only.
+    /// Thousandths of each device that are free. What is left of one that is leased in parts is
+    /// free for other parts only.
     pub fn free(&self) -> Vec<u32> {
         self.holds.iter().map(|holds| WHOLE - taken(holds)).collect()
     }

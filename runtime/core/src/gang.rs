@@ -2,11 +2,11 @@
 //!
 //! A gang has nodes (`workers`) with the same number of processes (`procs`) each. Its first process
 //! coordinates and takes the requests. The variables are those of Kubetorch 0.5.1
-//! (`kubetorch/serving/process_worker.py` and `kubetorch/serving/spmd/`), those of Ray are as KubeRay
-//! sets them. What differs, because the original is wrong there:
+//! (`kubetorch/serving/process_worker.py` and `kubetorch/serving/spmd/`), those of Ray are as
+//! KubeRay sets them. What differs, because the original is wrong there:
 //!
-//! - Ports are those of the gang. The original's are fixed (12345, 1234, 2222, 6379), so two gangs on
-//!   one machine collide.
+//! - Ports are those of the gang. The original's are fixed (12345, 1234, 2222, 6379), so two gangs
+//!   on one machine collide.
 //! - Each process is a worker of TensorFlow's cluster, at its own port and with its own index. In
 //!   the original the node is, so several processes of a node have one address and one index.
 //! - `LOCAL_WORLD_SIZE` is set, and `GROUP_RANK` for PyTorch: scripts written for `torchrun` read
@@ -170,7 +170,7 @@ mod tests {
         };
         let lines: Vec<String> = environment(&gang, node_rank, local_rank)
             .into_iter()
-            .map(|(name, value)| format!("{name}={value}\n"))
+            .map(|(name, value)| format!("{name}={}\n", value.replace(", \"", ",\n    \"")))
             .collect();
         expected.assert_eq(&lines.concat());
     }
@@ -244,16 +244,23 @@ mod tests {
             1,
             1,
             expect![[r#"
-            WORLD_SIZE=6
-            RANK=3
-            LOCAL_RANK=1
-            LOCAL_WORLD_SIZE=2
-            NODE_RANK=1
-            POD_IPS=10.0.0.5,10.0.0.6,10.0.0.7
-            TF_CONFIG={"cluster": {"worker": ["10.0.0.5:4001", "10.0.0.5:4002", "10.0.0.6:4003", "10.0.0.6:4004", "10.0.0.7:4005", "10.0.0.7:4006"]}, "task": {"type": "worker", "index": 3}}
-            TF_FORCE_GPU_ALLOW_GROWTH=true
-            TF_GPU_THREAD_MODE=gpu_private
-        "#]],
+                WORLD_SIZE=6
+                RANK=3
+                LOCAL_RANK=1
+                LOCAL_WORLD_SIZE=2
+                NODE_RANK=1
+                POD_IPS=10.0.0.5,10.0.0.6,10.0.0.7
+                TF_CONFIG={"cluster": {"worker": ["10.0.0.5:4001",
+                    "10.0.0.5:4002",
+                    "10.0.0.6:4003",
+                    "10.0.0.6:4004",
+                    "10.0.0.7:4005",
+                    "10.0.0.7:4006"]},
+                    "task": {"type": "worker",
+                    "index": 3}}
+                TF_FORCE_GPU_ALLOW_GROWTH=true
+                TF_GPU_THREAD_MODE=gpu_private
+            "#]],
         );
     }
 

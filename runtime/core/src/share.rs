@@ -55,10 +55,10 @@ pub fn fair_counts(capacity: u64, claims: &[Claim]) -> Vec<u32> {
 }
 /// Shares `left` among claims of one priority; answers what remains.
 ///
-/// Replica `k` of a claim is its turn at level `k * units`, what it has by then. As long as all fit,
-/// those below a level are given whatever their order, so the highest such level is searched for;
-/// only the turns at that level are gone through one by one. One of them does not fit, and neither
-/// will any of its size later.
+/// Replica `k` of a claim is its turn at level `k * units`, what it has by then. As long as all
+/// fit, those below a level are given whatever their order, so the highest such level is searched
+/// for; only the turns at that level are gone through one by one. One of them does not fit, and
+/// neither will any of its size later.
 fn share_class(mut left: u64, claims: &[Claim], class: &[usize], counts: &mut [u32]) -> u64 {
     let mut order = class.to_vec();
     order.sort_by_key(|&index| (claims[index].wanted, index));

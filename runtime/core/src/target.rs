@@ -184,7 +184,8 @@ mod tests {
             share in 0u32..20,
         ) {
             let (min, max) = (bounds.0.min(bounds.1), bounds.0.max(bounds.1));
-            let target = decide(Wish::Replicas(wish), 0, min, max, Room::of_slots(share)).expect("a number");
+            let room = Room::of_slots(share);
+            let target = decide(Wish::Replicas(wish), 0, min, max, room).expect("a number");
             prop_assert!(target.replicas <= max.min(share));
             prop_assert!(target.replicas >= min.min(share));
             let is_met = target.proposed == Some(u64::from(target.replicas));

@@ -54,8 +54,8 @@ impl WorkMeter {
 
     /// Rates since the last look, in units per second; the next look starts here. `capacity` is
     /// what all replicas together can do, where it is known. None, and nothing is forgotten, if no
-    /// time has passed. So it is at the first look, as nobody knows how long ago work began to come;
-    /// what came before it is counted at the second.
+    /// time has passed. So it is at the first look, as nobody knows how long ago work began to
+    /// come; what came before it is counted at the second.
     ///
     /// # Panics
     ///

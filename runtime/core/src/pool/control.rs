@@ -196,8 +196,8 @@ impl<W> Pool<W> {
         self.replicas.iter().flatten().map(|replica| replica.view(now)).collect()
     }
 
-    /// Starts what is missing, unless replicas fail or find no room and the next attempt is not due.
-    /// Requests do not wait for replicas that are hopeless.
+    /// Starts what is missing, unless replicas fail or find no room and the next attempt is not
+    /// due. Requests do not wait for replicas that are hopeless.
     pub(super) fn refill(&mut self, now: Timestamp) {
         self.prove(now);
         while self.start_at(now).is_some_and(|at| at <= now) {
@@ -238,8 +238,8 @@ impl<W> Pool<W> {
     }
 
     /// Ready replicas above the floor that may go. Those that start do not count: a warm replica is
-    /// not given up for one that may fail. Neither do spent ones, or their successors would be given
-    /// up. Pinned ones stay until the pool closes.
+    /// not given up for one that may fail. Neither do spent ones, or their successors would be
+    /// given up. Pinned ones stay until the pool closes.
     fn excess(&self) -> u32 {
         let staying = if self.closed.is_some() { 0 } else { self.pinned };
         let others = self.ready - self.spent - staying;

@@ -1,10 +1,10 @@
 //! Replicas that fail, and the pauses this makes.
 //!
-//! Two things make the pool wait before it starts the next replica. *Failures*: a start that failed,
-//! or a replica that crashed before it was ready for [`STABLE`]. Each one in a row doubles the
-//! pause, and there is one attempt at a time. A replica that starts ends this, unless one crashed:
-//! then only one that became ready after the last crash and has lasted for [`STABLE`] does. And a
-//! *refused* start: the machine has no room, which says nothing about the program.
+//! Two things make the pool wait before it starts the next replica. *Failures*: a start that
+//! failed, or a replica that crashed before it was ready for [`STABLE`]. Each one in a row doubles
+//! the pause, and there is one attempt at a time. A replica that starts ends this, unless one
+//! crashed: then only one that became ready after the last crash and has lasted for [`STABLE`]
+//! does. And a *refused* start: the machine has no room, which says nothing about the program.
 
 use super::{Action, FAILED_STARTS_MAX, Pool, Refusal, STABLE};
 use crate::replica::{Lease, State};

@@ -59,8 +59,6 @@ pub enum LimitedBy {
     Max,
     /// What the machine can hold.
     Slots,
-    /// What accelerators the machine has.
-    Devices,
     /// The machine's accelerators.
     Devices,
 }
@@ -72,7 +70,6 @@ impl LimitedBy {
             LimitedBy::Min => "min",
             LimitedBy::Max => "max",
             LimitedBy::Slots => "slots",
-            LimitedBy::Devices => "devices",
             LimitedBy::Devices => "devices",
         }
     }

@@ -50,7 +50,7 @@ fn the_requests_of_a_crashed_replica_end_by_themselves() {
             1s     a on r0
             1s     b on r0
             1s     c waits
-            2s     r0 Draining { deadline: Timestamp(32000000000) }, 2 ongoing, idle None, age 2s
+            2s     r0 Draining until 32s, 2 ongoing, idle None, age 2s
             3s     drop r0
             3s     start r1
             3s     1 started, 1 failed

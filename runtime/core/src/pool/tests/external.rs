@@ -249,7 +249,7 @@ fn it_leaves_cleanly_when_its_requests_end() {
             0s     r0 adopted
             0s     a on r0
             1s     start r1
-            1s     r0 external Draining { deadline: Timestamp(31000000000) }, 1 ongoing, idle None, age 1s
+            1s     r0 external Draining until 31s, 1 ongoing, idle None, age 1s
             1s     r1 Starting, 0 ongoing, idle None, age 0ns
             3s     drop r0
             3s     2 started, 0 failed

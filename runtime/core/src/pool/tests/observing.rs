@@ -193,7 +193,7 @@ fn only_a_ready_replica_without_requests_is_idle() {
             3s     a on r1
             3s     start r3
             5s     r0 Ready, 0 ongoing, idle Some(4s), age 5s
-            5s     r1 Draining { deadline: Timestamp(33000000000) }, 1 ongoing, idle None, age 5s
+            5s     r1 Draining until 33s, 1 ongoing, idle None, age 5s
             5s     r2 Starting, 0 ongoing, idle None, age 5s
             5s     r3 Starting, 0 ongoing, idle None, age 2s
         "#]],

@@ -6,7 +6,7 @@
 
 use crate::limits::PoolLimits;
 use crate::pool::{Action, Arrival, Health, Outcome, Pause, Pool, Refusal, Ticket};
-use crate::replica::{Lease, ReplicaId, ReplicaKind};
+use crate::replica::{Lease, ReplicaId, ReplicaKind, State};
 use crate::time::Timestamp;
 use expect_test::Expect;
 use std::collections::BTreeMap;
@@ -101,7 +101,13 @@ impl Player {
                         ReplicaKind::External => "external ",
                         ReplicaKind::Wasm | ReplicaKind::Process => "",
                     };
-                    let state = format!("{kind}{:?}, {} ongoing", view.state, view.ongoing);
+                    let state = match view.state {
+                        State::Draining { deadline } => {
+                            format!("Draining until {}", time(deadline))
+                        }
+                        state => format!("{state:?}"),
+                    };
+                    let state = format!("{kind}{state}, {} ongoing", view.ongoing);
                     self.say(&format!("r{} {state}, idle {idle:?}, age {age:?}", view.id.0));
                 }
             }

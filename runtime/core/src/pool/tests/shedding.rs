@@ -63,8 +63,8 @@ fn among_busy_ones_the_least_busy_go() {
             0s     e on r1
             0s     f on r2
             1s     r0 Ready, 3 ongoing, idle None, age 1s
-            1s     r1 Draining { deadline: Timestamp(31000000000) }, 2 ongoing, idle None, age 1s
-            1s     r2 Draining { deadline: Timestamp(31000000000) }, 1 ongoing, idle None, age 1s
+            1s     r1 Draining until 31s, 2 ongoing, idle None, age 1s
+            1s     r2 Draining until 31s, 1 ongoing, idle None, age 1s
             2s     g waits
             3s     drop r2
             4s     drop r1
@@ -112,7 +112,7 @@ fn one_stays_for_those_that_wait() {
             1s     a on r1
             1s     b on r0
             1s     c waits
-            2s     r0 Draining { deadline: Timestamp(32000000000) }, 1 ongoing, idle None, age 2s
+            2s     r0 Draining until 32s, 1 ongoing, idle None, age 2s
             2s     r1 Ready, 1 ongoing, idle None, age 2s
             3s     c on r1
             4s     drop r0
