@@ -2,6 +2,7 @@
 //! in [`clerk`], reads the process table for all of them, ends the processes of those that are
 //! condemned, and reaps; everybody else writes wishes here and reads snapshots.
 
+use crate::plan::Keep;
 use crate::ports::Lease;
 use crate::spawn::Started;
 use crate::table::{Identity, Process};
@@ -85,6 +86,7 @@ struct Entry {
     has_company: bool,
     /// Given back when this is dropped.
     _leases: Vec<Lease>,
+    _keep: Keep,
 }
 
 /// Adds up processor time over processes that come and go.
@@ -114,11 +116,12 @@ pub(crate) struct Census {
 
 impl Census {
     /// A new replica, without processes yet.
-    pub(crate) fn register(&self, memory_max: Option<u64>, leases: Vec<Lease>) -> u64 {
+    pub(crate) fn register(&self, memory_max: Option<u64>, leases: Vec<Lease>, keep: Keep) -> u64 {
         let mut state = self.state.lock();
         state.newest += 1;
         let number = state.newest;
-        state.entries.insert(number, Entry { memory_max, _leases: leases, ..Entry::default() });
+        let entry = Entry { memory_max, _leases: leases, _keep: keep, ..Entry::default() };
+        state.entries.insert(number, entry);
         self.wake.notify_one();
         number
     }

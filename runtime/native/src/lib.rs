@@ -41,7 +41,7 @@ pub use failure::Failure;
 pub use launch::check;
 pub use marker::VARIABLE;
 pub use output::{Output, Stream};
-pub use plan::{Asked, Endpoint, Liveness, MemberPlan, ReadyWhen, ReplicaPlan};
+pub use plan::{Asked, Endpoint, Keep, Liveness, MemberPlan, ReadyWhen, ReplicaPlan};
 pub use ports::Lease;
 pub use replica::Replica;
 pub use sweep::Leftover;

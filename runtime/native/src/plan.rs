@@ -1,6 +1,7 @@
 //! What to start, and what is expected of it.
 
 use crate::ports::Lease;
+use std::any::Any;
 use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
@@ -27,6 +28,25 @@ pub struct ReplicaPlan {
     pub memory_max: Option<u64>,
     /// Ports and socket files it uses; given back when nothing of it is left.
     pub leases: Vec<Lease>,
+    /// What else must not be given to others before nothing of it is left.
+    pub keep: Keep,
+}
+
+/// Anything at all, to be dropped when nothing of a replica is left.
+#[derive(Default)]
+pub struct Keep(Option<Box<dyn Any + Send + Sync>>);
+
+impl Keep {
+    /// Keeps `thing`.
+    pub fn new(thing: impl Any + Send + Sync) -> Keep {
+        Keep(Some(Box::new(thing)))
+    }
+}
+
+impl fmt::Debug for Keep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Keep").field(&self.0.is_some()).finish()
+    }
 }
 
 /// One process of a replica.

@@ -58,7 +58,8 @@ impl Replica {
         let members = std::mem::take(&mut plan.members);
         let asked = asked(&members, plan.asked);
         let endpoint = members[0].endpoint.clone();
-        let number = warden.census.register(plan.memory_max, std::mem::take(&mut plan.leases));
+        let (leases, keep) = (std::mem::take(&mut plan.leases), std::mem::take(&mut plan.keep));
+        let number = warden.census.register(plan.memory_max, leases, keep);
         let tap = Tap::new(output, members.len(), Instant::now());
         let mut group = Group::new(warden, number, tap, plan.memory_max);
         let size = members.len();

@@ -39,6 +39,8 @@ const STREAMS_MAX: u32 = 1000;
 const ADMISSIONS_MAX: u32 = 100;
 /// Replicas that are tried for a request none of which can be reached.
 const REPLICAS_TRIED_MAX: u32 = 3;
+/// Before the next one is tried, times those tried before.
+const UNREACHABLE_PAUSE: Duration = Duration::from_millis(5);
 /// Who sent a request, proxies on the way included.
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -195,6 +197,8 @@ async fn serve_native(
             Served::Answer(response) => return Ok(response),
             Served::Unsent(unsent, kept, failure) => {
                 tried += 1;
+                // Its end is noticed in a moment, and then it is not chosen again.
+                tokio::time::sleep(UNREACHABLE_PAUSE * tried).await;
                 if tried == REPLICAS_TRIED_MAX {
                     return Err(failure);
                 }

@@ -12,7 +12,8 @@ use samovar_core::gang::{self, Gang, Placement};
 use samovar_core::replica::ReplicaId;
 use samovar_core::time::Timestamp;
 use samovar_native::{
-    Asked, Endpoint, Lease, Liveness, MemberPlan, Output, ReadyWhen, Replica, ReplicaPlan, Stream,
+    Asked, Endpoint, Keep, Lease, Liveness, MemberPlan, Output, ReadyWhen, Replica, ReplicaPlan,
+    Stream,
 };
 use samovar_proxy::{Address as UpstreamAddress, Options, Upstream};
 use samovar_workers::address::Address;
@@ -83,7 +84,7 @@ impl ProcessSource {
         id: ReplicaId,
         place: OwnedSemaphorePermit,
     ) -> Result<NativeReplica, StartError> {
-        let devices = self.lease(id)?;
+        let devices = Arc::new(self.lease(id)?);
         let mut members = self
             .members(&devices)
             .map_err(|error| StartError::Failed(format!("find a free port: {error}")))?;
@@ -98,9 +99,10 @@ impl ProcessSource {
             members.leases.push(speaker.lease);
             (Some(speaker.link), Some(speaker.ordered))
         });
-        let plan = self.plan(members, ordered.as_ref());
+        let mut plan = self.plan(members, ordered.as_ref());
+        // Also if this is given up: others get the devices when the processes are gone.
+        plan.keep = Keep::new((Arc::clone(&devices), place, self.native.alive()));
         let output = Arc::new(Log { log: Arc::clone(&self.log), replica: id.0 });
-        let alive = self.native.alive();
         let started = Replica::start(self.native.warden(), plan, output);
         let processes = match &ordered {
             None => started.await.map_err(|failure| failure.to_string()),
@@ -120,7 +122,7 @@ impl ProcessSource {
         };
         let options = Options::default();
         let upstream = Upstream::new(address, options);
-        let body = ReplicaBody::Processes { processes: Arc::new(processes), devices, place, alive };
+        let body = ReplicaBody::Processes { processes: Arc::new(processes), devices };
         Ok(NativeReplica::new(upstream, self.envelopes.clone(), link, body))
     }
 
@@ -300,6 +302,7 @@ impl ProcessSource {
             grace: self.spec.grace,
             memory_max: self.spec.memory,
             leases,
+            keep: Keep::default(),
         }
     }
 

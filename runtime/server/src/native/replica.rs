@@ -9,9 +9,7 @@ use samovar_proxy::{Answer, SendFailure, Upstream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 use wasmtime_wasi_http::WasiBody;
 
 /// Connections in a row that fail before a replica counts as lost.
@@ -40,11 +38,7 @@ pub enum ReplicaBody {
         /// They.
         processes: Arc<Processes>,
         /// Their devices, free again when the processes are gone.
-        devices: Held,
-        /// Their place on the machine.
-        place: OwnedSemaphorePermit,
-        /// Keeps the server from stopping before they are gone.
-        alive: TaskTrackerToken,
+        devices: Arc<Held>,
     },
     /// A worker that nobody here started.
     Joined,
@@ -240,11 +234,8 @@ impl Drop for NativeReplica {
             worker.crew.forget(&worker.id, &worker.trouble);
         }
         match self.body.take() {
-            Some(ReplicaBody::Processes { processes, devices, place, alive }) => {
-                self.runtime.spawn(async move {
-                    processes.end().await;
-                    drop((devices, place, alive));
-                });
+            Some(ReplicaBody::Processes { processes, .. }) => {
+                self.runtime.spawn(async move { processes.end().await });
             }
             Some(ReplicaBody::Rented(rented)) => rented.give_back(&self.runtime),
             Some(ReplicaBody::Joined) | None => {}

@@ -186,6 +186,8 @@ impl WarmPool {
     pub fn adopt(self: &Arc<Self>, replica: NativeReplica) -> Option<Lease> {
         let mut inner = self.inner.lock();
         let lease = inner.pool.adopt(clock::now())?;
+        inner.last_start_error = None;
+        inner.no_room = None;
         inner.occupy(lease);
         let body = self.watched(lease, replica);
         inner.slot(lease).expect("it was occupied just now").body = Some(body);
