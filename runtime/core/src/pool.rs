@@ -118,8 +118,6 @@ pub struct Pool<W> {
     ready: u32,
     /// Ready replicas that take no more requests. They are in no free list, and all of them serve.
     spent: u32,
-    /// Ready replicas that the pool did not order. None of them is ever spent.
-    pinned: u32,
     draining: u32,
     target: u32,
     /// Emptied by `idle_ttl`; the minimum does not count until the next request.
@@ -158,7 +156,6 @@ impl<W> Pool<W> {
             starting: 0,
             ready: 0,
             spent: 0,
-            pinned: 0,
             draining: 0,
             target,
             asleep: false,
@@ -185,12 +182,9 @@ impl<W> Pool<W> {
             self.meter.rejected(now);
             return Arrival::Refused(Refusal::QueueFull);
         }
-        if self.usable() == 0 {
-            self.prove(now);
-            if self.is_hopeless(now) {
-                self.meter.rejected(now);
-                return Arrival::Refused(Refusal::StartFailing { retry_at: self.retry_at });
-            }
+        if self.is_hopeless(now) {
+            self.meter.rejected(now);
+            return Arrival::Refused(Refusal::StartFailing { retry_at: self.retry_at });
         }
         if self.asleep || (self.usable() == 0 && self.active() < self.limits.max) {
             self.wake(now);
@@ -376,9 +370,8 @@ impl<W> Pool<W> {
         let replica = self.replica_mut(lease).expect("the caller looked it up");
         assert_eq!(replica.state, State::Ready, "only ready replicas drain");
         replica.state = State::Draining { deadline };
-        let (idle, pinned) = (replica.ongoing == 0, replica.pinned);
+        let idle = replica.ongoing == 0;
         self.ready -= 1;
-        self.pinned -= u32::from(pinned);
         self.draining += 1;
         if idle {
             self.remove(lease, now);

@@ -85,14 +85,10 @@ fn share_class(mut left: u64, claims: &[Claim], class: &[usize], counts: &mut [u
         for &index in &order {
             let claim = &claims[index];
             let is_next = u64::from(counts[index]) * claim.units == level;
-            if !is_next || counts[index] == claim.wanted {
-                continue;
+            if is_next && counts[index] < claim.wanted && claim.units <= left {
+                counts[index] += 1;
+                left -= claim.units;
             }
-            if claim.units > left {
-                break;
-            }
-            counts[index] += 1;
-            left -= claim.units;
         }
     }
 }

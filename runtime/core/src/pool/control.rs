@@ -237,13 +237,11 @@ impl<W> Pool<W> {
         }
     }
 
-    /// Ready replicas above the floor that may go. Those that start do not count: a warm replica is
-    /// not given up for one that may fail. Neither do spent ones, or their successors would be
-    /// given up. Pinned ones stay until the pool closes.
+    /// Ready replicas above the floor. Those that start do not count: a warm replica is not given
+    /// up for one that may fail. Neither do spent ones, or their successors would be given up. As
+    /// many go as there are, pinned ones left out.
     fn excess(&self) -> u32 {
-        let staying = if self.closed.is_some() { 0 } else { self.pinned };
-        let others = self.ready - self.spent - staying;
-        others.saturating_sub(self.floor().saturating_sub(staying))
+        (self.ready - self.spent).saturating_sub(self.floor())
     }
 
     /// Cuts replicas, and ends a closed pool, whose drain time-out has passed.

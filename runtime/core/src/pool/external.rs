@@ -22,7 +22,6 @@ impl<W> Pool<W> {
             pinned: true,
             ..Replica::new(id, now)
         });
-        self.pinned += 1;
         self.welcome(lease.slot, now);
         Some(lease)
     }

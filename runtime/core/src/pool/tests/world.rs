@@ -212,7 +212,7 @@ impl World {
     }
 
     /// The reference for dispatch: look at all replicas, every time.
-    fn expected_arrival(&mut self) -> Expected {
+    fn expected_arrival(&self) -> Expected {
         let counts = self.pool.counts();
         let replicas = self.pool.replicas.iter().flatten();
         let room = replicas.filter(|replica| {
@@ -231,7 +231,6 @@ impl World {
         } else if counts.starting + counts.ready > self.spent().len() as u32 {
             Expected::Queued
         } else {
-            self.prove();
             let Trouble { failures, retry_at, .. } = self.trouble;
             let is_hopeless = failures >= FAILED_STARTS_MAX && self.now < retry_at;
             match is_hopeless {

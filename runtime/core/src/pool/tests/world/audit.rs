@@ -61,7 +61,6 @@ impl World {
             }
         }
         assert_eq!(self.pool.spent, self.spent().len() as u32);
-        assert_eq!(self.pool.pinned, self.pinned_ready());
         assert_eq!(self.alive().count() as u32, self.pool.replica_count());
         let mut vacant = self.pool.vacant.clone();
         vacant.sort_unstable();
