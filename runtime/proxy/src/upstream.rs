@@ -121,10 +121,10 @@ where
             return Err(unsent(request, SendFailure::Tunnel));
         }
         request::prepare(&mut request, &self.host);
-        if let Some(mut wire) = self.take_idle() {
+        while let Some(mut wire) = self.take_idle() {
             match wire.exchange(request).await {
                 Ok(response) => return self.answer(wire, response),
-                // The replica closed the connection while it was idle.
+                // The replica closed the connection while it was idle. That is one connection less.
                 Err((_, Some(returned))) => request = returned,
                 Err((error, None)) => return Err(self.lost(&wire, error)),
             }
@@ -170,12 +170,7 @@ where
 
     fn take_idle(&self) -> Option<Box<Wire<B>>> {
         let now = Instant::now();
-        loop {
-            let mut wire = self.idle.lock().take(now)?;
-            if wire.is_usable() {
-                return Some(wire);
-            }
-        }
+        self.idle.lock().take(now)
     }
 
     async fn connect(&self) -> Result<Box<Wire<B>>, SendFailure> {

@@ -105,12 +105,6 @@ where
         is_here && self.sender.is_ready() && !self.vitals.is_deaf()
     }
 
-    /// Whether the connection is still good after it was idle.
-    pub(crate) fn is_usable(&mut self) -> bool {
-        self.driver.drive(&mut unheard());
-        self.is_idle()
-    }
-
     /// Whether the body of the request was handed over, or given up.
     pub(crate) fn is_request_done(&self) -> bool {
         self.vitals.is_body_done()
@@ -122,7 +116,8 @@ where
     }
 
     /// Sends a request and waits for the head of its answer. The error comes with the request if
-    /// nothing of it was sent.
+    /// nothing of it was sent: hyper looks whether the replica has closed the connection, or sent
+    /// something unasked, before it writes.
     pub(crate) async fn exchange(
         &mut self,
         request: Request<B>,

@@ -7,7 +7,7 @@ mod support;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use samovar_proxy::{Address, Options, Upstream};
@@ -15,7 +15,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use support::{Body, Peer, Replica, channel, empty, full, get, post, soon, text};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 /// Answers with the body of the request as it comes, its trailers included.
 async fn echo(request: Request<Incoming>) -> Result<Response<Incoming>, Infallible> {
@@ -161,9 +161,13 @@ async fn large_bodies_stream_through_an_echo() {
 #[tokio::test]
 async fn the_request_goes_on_while_nobody_reads_the_answer() {
     let replica = Replica::new().await;
-    let (mut body, request) = channel();
-    let sent = replica.send(post(request));
+    let sent = replica.send(get("/"));
     let mut peer = replica.accept().await;
+    peer.head().await;
+    peer.answer("").await;
+    soon(sent).await.unwrap().unwrap();
+    let (mut body, request) = channel();
+    let sent = replica.send(post(request)); // Over the same connection.
     peer.head().await;
     peer.write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
     let response = soon(sent).await.unwrap().unwrap();
@@ -210,6 +214,21 @@ async fn an_answer_comes_piece_by_piece() {
     }
     peer.write("0\r\n\r\n").await;
     assert!(soon(body.frame()).await.is_none());
+    assert_eq!(replica.counts(), (1, 1));
+}
+
+#[tokio::test]
+async fn the_connection_comes_back_with_the_last_byte() {
+    let replica = Replica::new().await;
+    let sent = replica.send(get("/"));
+    let mut peer = replica.accept().await;
+    peer.head().await;
+    peer.write("HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf").await;
+    let mut body = soon(sent).await.unwrap().unwrap().into_body();
+    assert_eq!(soon(body.frame()).await.unwrap().unwrap().into_data().unwrap(), "half");
+    peer.write("rest").await;
+    assert_eq!(soon(body.frame()).await.unwrap().unwrap().into_data().unwrap(), "rest");
+    assert!(body.is_end_stream()); // Nobody asks for more then.
     assert_eq!(replica.counts(), (1, 1));
 }
 
@@ -263,6 +282,26 @@ async fn an_early_answer_over_a_unix_socket_arrives() {
     peer.write("HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n\r\nbig").await;
     drop(peer);
     assert_eq!(text(soon(sent).await.unwrap().unwrap()).await, "big");
+}
+
+#[tokio::test]
+async fn an_answer_arrives_although_the_replica_takes_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("replica.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let upstream = Upstream::<Body>::new(Address::Unix(path), Options::default());
+    let (mut body, request) = channel();
+    let sent = tokio::spawn(async move { upstream.send(post(request)).await });
+    let mut peer = Peer(soon(listener.accept()).await.unwrap().0);
+    peer.head().await;
+    let stream = peer.0.into_std().unwrap();
+    stream.shutdown(std::net::Shutdown::Read).unwrap();
+    let mut peer = Peer(UnixStream::from_std(stream).unwrap());
+    for _ in 0..3 {
+        body.send_data(Bytes::from_static(b"unheard")).await.unwrap();
+    }
+    peer.answer("enough").await;
+    assert_eq!(text(soon(sent).await.unwrap().unwrap()).await, "enough");
 }
 
 #[tokio::test]
