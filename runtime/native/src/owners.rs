@@ -42,6 +42,8 @@ pub(crate) struct Ground {
     pub(crate) held: BTreeSet<i32>,
     /// The highest number of a replica so far.
     pub(crate) newest: u64,
+    /// The replica, if there is exactly one.
+    pub(crate) only: Option<u64>,
 }
 
 impl Ground {
@@ -121,7 +123,11 @@ impl Owners {
             let before = self.before(process).and_then(|known| known.owner);
             let owner = owners[index].or_else(|| {
                 let is_stray = is_adopted(process, ground) && !is_foreign[index];
-                is_stray.then(|| before.unwrap_or(Owner::Stray { newest: ground.newest }))
+                let new = || match ground.only {
+                    Some(number) => Owner::Replica(number),
+                    None => Owner::Stray { newest: ground.newest },
+                };
+                is_stray.then(|| before.unwrap_or_else(new))
             });
             // A child of ours may be on its way to becoming a member: nothing is known for good.
             if owner.is_some() || process.parent != ground.own_pid {

@@ -1,6 +1,7 @@
 //! One HTTP question to a replica, and what to make of the answer. As little HTTP as it takes: a
 //! request line out, a status line in, the connection is closed.
 
+use crate::failure::seconds;
 use crate::plan::Endpoint;
 use std::io;
 use std::time::Duration;
@@ -21,8 +22,8 @@ pub(crate) enum Answer {
     Nobody,
     /// The connection was made, and closed without a byte.
     Closed,
-    /// The connection was made, and nothing came in time.
-    Silent(Duration),
+    /// The connection was made, and nothing came in this time, or nothing yet.
+    Silent(Option<Duration>),
     /// What came is not HTTP.
     Garbage(Vec<u8>),
     /// There is no connection for another reason.
@@ -50,8 +51,9 @@ impl Answer {
             Answer::Nobody => format!("nothing listens on {endpoint}"),
             Answer::Closed => format!("{endpoint} closes the connection without an answer"),
             Answer::Silent(time) => {
-                let time = crate::failure::seconds(*time);
-                format!("{endpoint} accepts the connection and does not answer within {time}")
+                let within = time.map(|time| format!(" within {}", seconds(time)));
+                let within = within.unwrap_or_default();
+                format!("{endpoint} accepts the connection and does not answer{within}")
             }
             Answer::Garbage(bytes) => format!("{endpoint} {}", said(bytes)),
             Answer::Failed(error) => format!("no connection to {endpoint}: {error}"),
@@ -71,19 +73,35 @@ pub(crate) fn said(bytes: &[u8]) -> String {
     }
 }
 
-/// Asks `GET path`.
-pub(crate) async fn ask(endpoint: &Endpoint, path: &str, timeout: Duration) -> Answer {
-    let answer = tokio::time::timeout(timeout, async {
+/// Asks `GET path`. Tells `connected` when there is a connection.
+pub(crate) async fn ask(
+    endpoint: &Endpoint,
+    path: &str,
+    timeout: Duration,
+    connected: impl FnOnce(),
+) -> Answer {
+    let mut is_connected = false;
+    let connected = || {
+        is_connected = true;
+        connected();
+    };
+    let answer = async {
         match endpoint {
             Endpoint::Tcp(address) => {
-                talk(TcpStream::connect(address).await, &address.to_string(), path).await
+                let stream = TcpStream::connect(address).await.inspect(|_| connected());
+                talk(stream, &address.to_string(), path).await
             }
             Endpoint::Unix(socket) => {
-                talk(UnixStream::connect(socket).await, "localhost", path).await
+                let stream = UnixStream::connect(socket).await.inspect(|_| connected());
+                talk(stream, "localhost", path).await
             }
         }
-    });
-    answer.await.unwrap_or(Answer::Silent(timeout))
+    };
+    match tokio::time::timeout(timeout, answer).await {
+        Ok(answer) => answer,
+        Err(_) if is_connected => Answer::Silent(Some(timeout)),
+        Err(_) => Answer::Failed(format!("none within {}", seconds(timeout))),
+    }
 }
 
 async fn talk(

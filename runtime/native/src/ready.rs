@@ -58,7 +58,9 @@ impl<'a> Asking<'a> {
         loop {
             sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
-            let answer = probe::ask(&member.endpoint, self.path(), ASK_MAX).await;
+            // If the time is over in the middle of a question, that is what there is to say.
+            let connected = || self.last.lock()[index] = Some(Answer::Silent(None));
+            let answer = probe::ask(&member.endpoint, self.path(), ASK_MAX, connected).await;
             let is_ready = self.is_ready(&answer);
             garbage = if matches!(answer, Answer::Garbage(_)) { garbage + 1 } else { 0 };
             if garbage == GARBAGE_MAX {
@@ -126,7 +128,7 @@ pub(crate) async fn unhealthy(member: Asked, liveness: &Liveness) -> (u32, Failu
     let mut failures = 0;
     loop {
         sleep(liveness.interval).await;
-        let answer = probe::ask(&member.endpoint, &liveness.path, liveness.timeout).await;
+        let answer = probe::ask(&member.endpoint, &liveness.path, liveness.timeout, || {}).await;
         failures = if answer.is_good() { 0 } else { failures + 1 };
         if failures >= liveness.failures.max(1) {
             let what = answer.describe(&member.endpoint, &liveness.path);

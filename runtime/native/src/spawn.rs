@@ -126,10 +126,15 @@ fn before_exec(command: &mut Command, with_parent: Option<Signal>) {
 /// The server ignores some signals and blocks others, which exec would hand on.
 #[expect(unsafe_code, reason = "there are no safe calls for this")]
 fn reset_signals() {
-    // SAFETY: the set is initialised before it is read, and no handler is installed.
+    // SAFETY: the action is larger than the kernel's, the set is initialised before it is read, and
+    // no handler is installed.
     unsafe {
         for signal in 1..=64 {
-            libc::signal(signal, libc::SIG_DFL); // Fails for some, whose action cannot be changed.
+            // By the system call, because the C library keeps two signals for itself. Zeros are
+            // the default action, and the call fails for those that cannot have another.
+            let default = [0_u64; 8];
+            let none = std::ptr::null_mut::<libc::c_void>();
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, 8);
         }
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut none);

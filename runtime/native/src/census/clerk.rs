@@ -146,6 +146,8 @@ impl Clerk {
             .flat_map(|(number, entry)| entry.members.iter().map(|member| (member.pid, *number)));
         self.ground.members = members.collect();
         self.ground.newest = state.newest;
+        let mut numbers = state.entries.keys().copied();
+        self.ground.only = numbers.next().filter(|_| numbers.next().is_none());
         self.served = state.requested;
         self.is_final = state.is_stopping;
         drop(state);
@@ -193,6 +195,7 @@ impl Clerk {
         let mut snapshot = Snapshot { generation: self.served, ..Snapshot::default() };
         snapshot.oom_kills = self.oom.earlier;
         let now = Instant::now();
+        let mut buried: Vec<Entry> = Vec::new();
         let mut state = self.census.state.lock();
         state.entries.retain(|number, entry| {
             let list = processes.remove(number).unwrap_or_default();
@@ -202,6 +205,7 @@ impl Clerk {
                 return true;
             };
             if !do_strays_remain && self.try_bury(entry, &list) {
+                buried.push(std::mem::take(entry));
                 return false;
             }
             let is_late = now - since > STUCK_AFTER;
@@ -215,6 +219,8 @@ impl Clerk {
             true
         });
         drop(state);
+        // What they kept is free before they are said to be gone; who gets it may call us.
+        drop(buried);
         self.census.snapshots.send_replace(Arc::new(snapshot));
     }
 

@@ -12,7 +12,7 @@ fn process(pid: i32, parent: i32, session: i32) -> Process {
 fn ground() -> Ground {
     let members = HashMap::from([(20, 1)]);
     let held = BTreeSet::from([20]);
-    Ground { own_pid: SERVER, own_session: 5, members, held, newest: 1 }
+    Ground { own_pid: SERVER, own_session: 5, members, held, newest: 1, only: None }
 }
 
 fn base() -> Vec<Process> {
@@ -83,6 +83,16 @@ fn unknown_orphan_is_a_stray_of_those_before_it() {
     assert_eq!(list[1].owner, stray, "what came later did not start it");
     // Its mark can be read once it has called exec.
     assert_eq!(owned(&mut owners, &table, &[(40, Mark::Ours(1))])[1], (40, Owner::Replica(1)));
+}
+
+#[test]
+fn unknown_orphan_belongs_to_the_only_replica() {
+    let mut table = base();
+    table.push(process(40, SERVER, 40));
+    let ground = Ground { only: Some(1), ..ground() };
+    let mut owners = Owners::default();
+    let list = owners.assign(&table, &ground, |_| Mark::Missing);
+    assert_eq!(list[1].owner, Owner::Replica(1));
 }
 
 #[test]
