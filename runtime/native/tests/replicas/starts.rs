@@ -136,7 +136,9 @@ async fn slow_start_is_spoken_of() {
     let note = crate::support::eventually("a note", || output.notes().first().cloned());
     tokio::select! {
         _ = start => panic!("it never starts"),
-        note = note => assert_eq!(note, format!("not ready after 10.0 s: nothing listens on {port}")),
+        note = note => {
+            assert_eq!(note, format!("not ready after 10.0 s: nothing listens on {port}"));
+        }
     }
 }
 
