@@ -8,7 +8,7 @@ use http::header::{
 use http::{Method, StatusCode};
 
 /// Removes from a request what concerns the client's connection only: `Connection` and the headers
-/// it names, `Keep-Alive`, `Proxy-*`, `TE` except for `trailers`, `Transfer-Encoding` and `Upgrade`.
+/// it names, `Keep-Alive`, `Proxy-*`, `TE` but for `trailers`, `Transfer-Encoding` and `Upgrade`.
 ///
 /// `Expect` goes too: the server itself tells the client to go on, by reading the body.
 /// `Content-Length` goes with `Transfer-Encoding`, which overrides it. `Connection` cannot take

@@ -1,7 +1,7 @@
 //! Samovar's HTTP/1.1 client towards native replicas: pooled connections, streaming both ways.
 //!
-//! One [`Upstream`] stands for one replica, reached over TCP or a Unix socket. The task that sends a
-//! request also drives its connection, so a request costs no task, no task switch and no timer.
+//! One [`Upstream`] stands for one replica, reached over TCP or a Unix socket. The task that sends
+//! a request also drives its connection, so a request costs no task, no task switch and no timer.
 //! Only where a replica answers before it has the whole request does the connection get a task, so
 //! that both directions go on independently.
 //!

@@ -7,8 +7,8 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Request, Uri, Version};
 use http_body::Body;
 
-/// Makes a request, of whatever version, one of HTTP/1.1 for a replica: with a URI in origin form, a
-/// `Host`, and without what concerns the client's connection. `host` is for a request that names
+/// Makes a request, of whatever version, one of HTTP/1.1 for a replica: with a URI in origin form,
+/// a `Host`, and without what concerns the client's connection. `host` is for a request that names
 /// none.
 pub(crate) fn prepare<B: Body<Data = Bytes>>(request: &mut Request<B>, host: &HeaderValue) {
     let uri = std::mem::take(request.uri_mut());
@@ -22,8 +22,8 @@ pub(crate) fn prepare<B: Body<Data = Bytes>>(request: &mut Request<B>, host: &He
     headers::frame_request(request.headers_mut(), &method, bytes);
 }
 
-/// Makes the request name one host: that of its URI, which counts if there is one (RFC 9112, section
-/// 3.2.2), else that of its header.
+/// Makes the request name one host: that of its URI, which counts if there is one (RFC 9112,
+/// section 3.2.2), else that of its header.
 fn set_host(headers: &mut HeaderMap, authority: Option<&Authority>, default: &HeaderValue) {
     let mut named = headers.get_all(HOST).iter();
     let (first, is_double) = (named.next(), named.next().is_some());

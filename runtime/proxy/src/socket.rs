@@ -15,7 +15,7 @@ pub(crate) enum Socket {
     Unix(TokioIo<UnixStream>),
 }
 
-/// What is known about the request that a connection carries; shared by the parts of one connection.
+/// What is known about the request that a connection carries; its parts share it.
 #[derive(Default)]
 pub(crate) struct Vitals(AtomicU8);
 
@@ -67,8 +67,8 @@ impl Vitals {
 ///
 /// A replica may answer and close before it has read the whole request. What it has answered is
 /// still there to be read, but hyper gives up as soon as it cannot write. So once the replica takes
-/// no more bytes they are thrown away here, and reading tells how the exchange ends: with the answer
-/// or with the connection. Such a connection is never used again.
+/// no more bytes they are thrown away here, and reading tells how the exchange ends: with the
+/// answer or with the connection. Such a connection is never used again.
 pub(crate) struct Io {
     socket: Socket,
     vitals: Arc<Vitals>,

@@ -34,8 +34,8 @@ pub struct Options {
     /// costs two open files on this machine when the replica is on it, and some kilobytes.
     pub idle_max: usize,
     /// A connection that was idle for so long is not used again. Default: 1.5 s. It should be
-    /// shorter than the replica's own limit (2 s in gunicorn, 5 s in uvicorn and Node.js): a request
-    /// that is sent while the replica closes the connection fails.
+    /// shorter than the replica's own limit (2 s in gunicorn, 5 s in uvicorn and Node.js): a
+    /// request that is sent while the replica closes the connection fails.
     pub idle_timeout: Duration,
     /// Bytes of an answer's head, or of its trailers, at most. Default: 64 KiB.
     pub head_bytes_max: usize,
@@ -107,8 +107,8 @@ where
     /// `Content-Length` to the length of its body if that is known; a body of unknown length is
     /// sent in chunks. Trailers are sent if `Trailer` names them.
     ///
-    /// There is no time limit but that for connecting. Dropping the future closes the connection, so
-    /// that the replica notices. No request is sent twice.
+    /// There is no time limit but that for connecting. Dropping the future closes the connection,
+    /// so that the replica notices. No request is sent twice.
     ///
     /// # Errors
     ///

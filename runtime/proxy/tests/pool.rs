@@ -90,7 +90,8 @@ async fn a_request_that_was_sent_is_not_sent_again() {
 async fn surplus_bytes_spoil_a_connection() {
     let replica = Replica::new().await;
     for answer in [
-        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil",
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n\
+         okHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\nevil",
         "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok\r\n",
     ] {
@@ -148,7 +149,8 @@ async fn doubtful_old_and_closing_answers_spoil_a_connection() {
         "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok",
         "HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
         "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nok",
-        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n\
+         2\r\nok\r\n0\r\n\r\n",
     ] {
         let sent = replica.send(get("/"));
         let mut peer = replica.accept().await;

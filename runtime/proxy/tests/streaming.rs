@@ -291,7 +291,8 @@ async fn an_answer_arrives_although_the_replica_takes_no_more() {
     let listener = UnixListener::bind(&path).unwrap();
     let upstream = Upstream::<Body>::new(Address::Unix(path), Options::default());
     let (mut body, request) = channel();
-    let sent = tokio::spawn(async move { upstream.send(post(request)).await });
+    let shared = Arc::clone(&upstream);
+    let sent = tokio::spawn(async move { shared.send(post(request)).await });
     let mut peer = Peer(soon(listener.accept()).await.unwrap().0);
     peer.head().await;
     let stream = peer.0.into_std().unwrap();
@@ -300,8 +301,11 @@ async fn an_answer_arrives_although_the_replica_takes_no_more() {
     for _ in 0..3 {
         body.send_data(Bytes::from_static(b"unheard")).await.unwrap();
     }
+    drop(body);
+    tokio::task::yield_now().await;
     peer.answer("enough").await;
     assert_eq!(text(soon(sent).await.unwrap().unwrap()).await, "enough");
+    assert_eq!(upstream.counts().open, 0); // It would take no other request.
 }
 
 #[tokio::test]
