@@ -189,7 +189,12 @@ impl Group {
 
     pub(crate) fn usage(&self) -> crate::Usage {
         let seen = self.warden.census.latest();
-        seen.of(self.number).map(|seen| seen.usage.clone()).unwrap_or_default()
+        let mut usage = seen.of(self.number).map(|seen| seen.usage.clone()).unwrap_or_default();
+        if usage.pids.is_empty() {
+            // It was not looked at since it started.
+            usage.pids = self.members.iter().map(|member| member.pid).collect();
+        }
+        usage
     }
 
     /// Numbers of the processes of one member, as far as they can be told from those of others.

@@ -92,10 +92,22 @@ pub struct Deployment {
     /// nothing waits for room.
     #[serde(default)]
     pub no_room: Option<String>,
+    /// What the policy wanted and the machine does not have for it; null if it has.
+    #[serde(default)]
+    pub limited: Option<Limited>,
     pub totals: Totals,
     /// What is allowed in the spec but probably not meant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+/// A target that the machine keeps below what was wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Limited {
+    /// Replicas that were wanted, within the deployment's own bounds.
+    pub wanted: u32,
+    /// What there is too little of.
+    pub by: LimitedBy,
 }
 
 /// Answer of `GET /v1/deployments`, ordered by name.

@@ -2,6 +2,7 @@
 
 mod history;
 mod recorder;
+mod revision;
 mod shadow;
 mod work;
 
@@ -10,14 +11,10 @@ use crate::clock;
 use crate::logs::DeploymentLog;
 use crate::native::Crew;
 use crate::policy::Scaler;
-use crate::slots::Demand;
-use crate::spec::{DeploymentName, DeploymentSpec, Digest, PolicyName, World};
-use crate::warm_pool::WarmPool;
-use crate::wasm::guest::GuestLimits;
+use crate::spec::{DeploymentName, DeploymentSpec, Digest, PolicyName};
 use arc_swap::{ArcSwap, Guard};
 use dashmap::DashMap;
 use parking_lot::Mutex;
-use samovar_core::limits::PoolLimits;
 use samovar_core::pool::{Counts, Totals};
 use samovar_core::ring::Ring;
 use samovar_core::route::Routes;
@@ -25,7 +22,6 @@ use samovar_core::time::Timestamp;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Decisions kept per deployment.
@@ -33,98 +29,9 @@ const DECISIONS_MAX: usize = 1000;
 
 pub use history::History;
 pub use recorder::{Event, Recorder, Recording};
+pub use revision::{RequestLimits, Revision};
 pub use shadow::Shadow;
 pub use work::{WorkTally, Workload};
-
-/// What the data plane checks for each request of a revision.
-#[derive(Clone, Debug)]
-pub struct RequestLimits {
-    /// Bytes of a request's head.
-    pub headers_bytes: usize,
-    /// Bytes of a request's body.
-    pub body_bytes: u64,
-    /// Bytes of a response's head.
-    pub response_headers_bytes: usize,
-    /// Bytes of a response's body.
-    pub response_body_bytes: u64,
-    /// From dispatch to the response's head.
-    pub request_timeout: Duration,
-    /// The longest silence of a response's body.
-    pub stall_timeout: Duration,
-    /// The longest wait for a replica.
-    pub queue_timeout: Duration,
-}
-
-impl From<&DeploymentSpec> for RequestLimits {
-    fn from(spec: &DeploymentSpec) -> Self {
-        RequestLimits {
-            headers_bytes: size(spec.limits.request_headers),
-            body_bytes: spec.limits.request_body,
-            response_headers_bytes: size(spec.limits.response_headers),
-            response_body_bytes: spec.limits.response_body,
-            request_timeout: spec.limits.request_timeout,
-            stall_timeout: spec.limits.stall_timeout,
-            queue_timeout: spec.queue.timeout,
-        }
-    }
-}
-
-impl From<&DeploymentSpec> for PoolLimits {
-    fn from(spec: &DeploymentSpec) -> Self {
-        PoolLimits {
-            min: spec.replicas.min,
-            max: spec.replicas.max,
-            initial: spec.initial_replicas,
-            concurrency: spec.concurrency,
-            idle_ttl: spec.idle_ttl.limit(),
-            scaledown_ttl: spec.scaledown_ttl,
-            max_requests: Some(spec.max_requests).filter(|most| *most > 0),
-            max_age: spec.max_age.limit(),
-            drain_timeout: spec.drain_timeout,
-            queue_max: spec.queue.max,
-        }
-    }
-}
-
-impl From<&DeploymentSpec> for GuestLimits {
-    fn from(spec: &DeploymentSpec) -> Self {
-        GuestLimits {
-            memory_bytes: size(spec.limits.memory),
-            cpu_time: spec.limits.cpu_time,
-            response_headers_bytes: size(spec.limits.response_headers),
-            env: spec.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-        }
-    }
-}
-
-fn size(bytes: u64) -> usize {
-    usize::try_from(bytes).unwrap_or(usize::MAX)
-}
-
-/// One immutable spec of a deployment, and its pool.
-pub struct Revision {
-    /// Counted from 1.
-    pub number: u64,
-    /// What was asked for.
-    pub spec: DeploymentSpec,
-    /// The handler's world; none if a replica is no component.
-    pub world: Option<World>,
-    /// Its replicas.
-    pub pool: Arc<WarmPool>,
-    /// What is checked for each request.
-    pub request_limits: RequestLimits,
-    /// How the work of a request is measured; none if it is not.
-    pub workload: Option<Workload>,
-    /// What one replica takes of the machine.
-    pub demand: Demand,
-}
-
-impl Revision {
-    /// Whether its replicas are instances of a component.
-    pub fn is_guest(&self) -> bool {
-        self.world.is_some()
-    }
-}
 
 /// The policy that is live for a deployment.
 pub struct Scaling {
@@ -349,6 +256,15 @@ impl Deployment {
         last.map(|logged| logged.decision.clone()).collect()
     }
 
+    /// What the policy last wanted and the machine does not have for it.
+    fn limited(&self) -> Option<api::Limited> {
+        let decisions = self.decisions.lock();
+        let last = decisions.back()?;
+        let by = last.decision.limited_by?;
+        let is_machine = matches!(by, api::LimitedBy::Slots | api::LimitedBy::Devices);
+        is_machine.then_some(api::Limited { wanted: last.wanted?, by })
+    }
+
     /// The single replicas of all revisions, and the last failures of the live one.
     pub fn replicas(&self) -> api::ReplicaList {
         let live = self.live();
@@ -423,6 +339,7 @@ impl Deployment {
             shadow: self.shadow().map(|shadow| shadow.to_api()),
             last_start_error: live.pool.last_start_error(),
             no_room: live.pool.no_room(),
+            limited: self.limited(),
             totals: self.totals(),
             warnings: live.spec.warnings(),
         }

@@ -195,6 +195,7 @@ fn question(
     }
     let scaler = Arc::clone(&deployment.scaling.lock().scaler);
     // With the replicas even if the live policy does not read them: the next one may.
+    live.pool.close_idle_connections();
     let mut seen = live.pool.observe(true, now);
     if live.workload.is_some() {
         seen.work = deployment.work.look(&seen.replicas, now);

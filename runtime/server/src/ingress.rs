@@ -211,11 +211,14 @@ async fn serve_native(
 /// Says for whom the request is sent on.
 fn forwarded(mut request: Request<Incoming>, peer: SocketAddr) -> Request<Incoming> {
     let address = peer.ip().to_canonical();
-    let before = request.headers().get(&FORWARDED_FOR).and_then(|value| value.to_str().ok());
-    let text = match before {
-        Some(before) => format!("{before}, {address}"),
-        None => address.to_string(),
-    };
+    // Several lines are one list.
+    let before = request.headers().get_all(&FORWARDED_FOR).iter();
+    let mut text = String::new();
+    for line in before.filter_map(|value| value.to_str().ok()) {
+        text.push_str(line);
+        text.push_str(", ");
+    }
+    text.push_str(&address.to_string());
     let value = HeaderValue::from_str(&text).expect("a header's text and an address");
     request.headers_mut().insert(FORWARDED_FOR, value);
     request

@@ -21,12 +21,13 @@ use crate::clock;
 use crate::deployment::{Parts, Workload};
 use crate::spec::{DeploymentName, DeploymentSpec, Runs, WorkloadSpec};
 use anyhow::Context as _;
+use dashmap::DashMap;
 use identity::Identity;
 use samovar_native::devices::{self, Device};
 use samovar_native::{Warden, WardenOptions};
 use std::ffi::OsString;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -36,7 +37,7 @@ pub use envelopes::Envelopes;
 pub use external::ExternalSource;
 use ledger::Ledger;
 pub use process::{ProcessSource, StartError};
-pub use replica::{NativeReplica, SendFault};
+pub use replica::{NativeReplica, SendFault, told};
 
 /// What all native replicas of the server share.
 pub struct Native {
@@ -47,7 +48,11 @@ pub struct Native {
     workers_url: String,
     /// Whether deployments may run processes.
     processes: bool,
+    /// Workers with smaller numbers are of an earlier server.
+    first_worker: u64,
     next_worker: AtomicU64,
+    /// Who may report. Also deployments whose first replicas only start now.
+    crews: DashMap<DeploymentName, Weak<Crew>>,
     /// Replicas whose processes or machines are not gone yet.
     alive: TaskTracker,
 }
@@ -89,14 +94,17 @@ impl Native {
         for Device { id, name, .. } in &list {
             tracing::info!("accelerator {id}: {name}");
         }
+        // Workers turn their names into numbers, and outlive a server.
+        let first_worker = clock::unix_ms();
         Ok(Arc::new(Native {
             warden,
             ledger: Ledger::new(list),
             identity,
             workers_url: setup.workers_url,
             processes: setup.processes,
-            // Workers turn their names into numbers, and outlive a server.
-            next_worker: AtomicU64::new(clock::unix_ms()),
+            first_worker,
+            next_worker: AtomicU64::new(first_worker),
+            crews: DashMap::new(),
             alive: TaskTracker::new(),
         }))
     }
@@ -127,6 +135,15 @@ impl Native {
     pub async fn ended(&self) {
         self.alive.close();
         self.alive.wait().await;
+    }
+
+    /// The workers of a deployment, if any may report to it.
+    pub fn crew(&self, deployment: &DeploymentName) -> Option<Arc<Crew>> {
+        let crew = self.crews.get(deployment)?.upgrade();
+        if crew.is_none() {
+            self.crews.remove_if(deployment, |_, crew| crew.strong_count() == 0);
+        }
+        crew
     }
 
     /// Where the workers of a deployment report.
@@ -240,7 +257,8 @@ impl Native {
             .fleet
             .as_ref()
             .map(|fleet| Arc::new(external::fleet(fleet).expect("its settings were checked")));
-        ExternalSource {
+        let is_new = !parts.crew.is_open();
+        let source = ExternalSource {
             native: Arc::clone(self),
             deployment: deployment.clone(),
             crew: Arc::clone(&parts.crew),
@@ -249,7 +267,11 @@ impl Native {
             dry_run: spec.fleet.as_ref().is_some_and(|fleet| fleet.dry_run),
             envelopes: self.open_crew(deployment, spec, parts),
             start_timeout: spec.limits.start_timeout,
+        };
+        if is_new {
+            source.sweep();
         }
+        source
     }
 
     /// Lets workers report, if the spec says so. Answers how requests to them are wrapped.
@@ -259,10 +281,14 @@ impl Native {
         spec: &DeploymentSpec,
         parts: &Parts,
     ) -> Option<Arc<Envelopes>> {
-        let worker = spec.worker.clone()?;
+        let Some(worker) = spec.worker.clone() else {
+            self.crews.remove(deployment);
+            return None;
+        };
         let envelopes = worker.envelope.then(|| {
             Arc::new(Envelopes::new(Arc::clone(self), deployment, workload(&worker.workload)))
         });
+        self.crews.insert(deployment.clone(), Arc::downgrade(&parts.crew));
         parts.crew.open(Terms {
             spec: worker,
             token: self.identity.join_token(deployment),

@@ -181,7 +181,8 @@ impl DeploymentSpec {
                  started again for the next burst"
             ));
         }
-        if self.limits.request_timeout < self.limits.cpu_time {
+        let is_guest = self.runs.component().is_some();
+        if is_guest && self.limits.request_timeout < self.limits.cpu_time {
             let timeout = DurationText(self.limits.request_timeout);
             let cpu_time = DurationText(self.limits.cpu_time);
             warnings.push(format!(

@@ -20,7 +20,7 @@ use samovar_core::observation::Observation;
 use samovar_core::pool::{Action, Arrival, Counts, Health, Outcome, Pool, Totals};
 use samovar_core::replica::{Lease, ReplicaId, ReplicaKind, ReplicaView, State};
 use samovar_core::time::Timestamp;
-use slot::{Body, Inner};
+use slot::{Body, Inner, Slot};
 pub use slot::{Granted, Work};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -160,17 +160,32 @@ impl WarmPool {
         let mut inner = self.inner.lock();
         let mut seen = inner.pool.observe(with_replicas, now);
         if !matches!(self.source, Source::Guest { .. }) {
+            // Both go by slot.
+            let mut slots = inner.slots.iter();
             for view in &mut seen.replicas {
                 if view.kind == ReplicaKind::Wasm {
                     view.kind = self.kind();
                 }
-                if let Some(report) = inner.native(view.id).and_then(|native| native.report()) {
+                let native = slots.find(|slot| slot.id == Some(view.id)).and_then(Slot::native);
+                if let Some(report) = native.and_then(|native| native.report()) {
                     view.load = report.load;
                     view.max_perf = report.max_perf;
                 }
             }
         }
         seen
+    }
+
+    /// Closes connections to native replicas that were idle for too long.
+    pub fn close_idle_connections(&self) {
+        if matches!(self.source, Source::Guest { .. }) {
+            return;
+        }
+        let native: Vec<_> = {
+            let inner = self.inner.lock();
+            inner.slots.iter().filter_map(Slot::native).map(Arc::clone).collect()
+        };
+        native.iter().for_each(|replica| replica.close_idle_connections());
     }
 
     /// What the replicas are that the pool orders.

@@ -140,8 +140,7 @@ async fn public_key(State(admin): State<Admin>, Path(name): Path<String>) -> Ans
 
 fn crew(admin: &Admin, name: &str) -> Result<Arc<Crew>, ApiError> {
     let name = name.parse::<DeploymentName>().map_err(|_| unknown())?;
-    let deployment = admin.control.deployment(&name).map_err(|_| unknown())?;
-    Ok(Arc::clone(&deployment.crew))
+    admin.control.native.crew(&name).ok_or_else(unknown)
 }
 
 fn admit(

@@ -184,6 +184,14 @@ fn problem_fields(deployment: &api::Deployment) -> Vec<(&'static str, String)> {
     if let Some(error) = deployment.shadow.as_ref().and_then(|shadow| shadow.last_error.as_ref()) {
         fields.push(("shadow fails", error.clone()));
     }
+    if let Some(api::Limited { wanted, by }) = deployment.limited {
+        let what = match by {
+            api::LimitedBy::Devices => "accelerators",
+            _ => "places",
+        };
+        let target = deployment.target;
+        fields.push(("limited", format!("{wanted} wanted, the machine has {what} for {target}")));
+    }
     if let Some(reason) = &deployment.no_room {
         fields.push(("no room", reason.clone()));
     }

@@ -112,7 +112,8 @@ impl Manifest {
 
 /// The folder from the root, where the manifest can be found again by the server.
 fn absolute(folder: &Path) -> PathBuf {
-    std::path::absolute(folder.join("")).unwrap_or_else(|_| folder.to_owned())
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
 }
 
 fn deployment(

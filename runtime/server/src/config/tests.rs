@@ -215,6 +215,18 @@ fn manifests_are_read() {
 }
 
 #[test]
+fn folders_in_a_manifest_start_from_its_own() {
+    let text = "[deployments.a]\nprocess = { command = 'x' }\n[deployments.b]\nprocess = { command = 'x', cwd = 'c' }";
+    for folder in ["", "."] {
+        let manifest = Manifest::parse(text, Path::new(folder)).unwrap();
+        let here = std::env::current_dir().unwrap();
+        let cwd = |index: usize| manifest.deployments[index].spec.process.clone().unwrap().cwd;
+        assert_eq!([cwd(0).unwrap(), cwd(1).unwrap()], [here.clone(), here.join("c")]);
+        assert_eq!(manifest.deployments[0].component, ComponentSource::None);
+    }
+}
+
+#[test]
 fn mistakes_in_manifests_are_named() {
     let error = |text: &str| Manifest::parse(text, Path::new("")).unwrap_err().to_string();
     expect!["there is no deployment and no policy in it"].assert_eq(&error(""));

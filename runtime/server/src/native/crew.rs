@@ -11,6 +11,7 @@ use crate::spec::WorkerSpec;
 use crate::warm_pool::WarmPool;
 use parking_lot::Mutex;
 use samovar_core::replica::Lease;
+use samovar_core::time::Timestamp;
 use samovar_proxy::{Address as UpstreamAddress, Options, Upstream};
 use samovar_workers::address::Address;
 use samovar_workers::message::Report;
@@ -19,7 +20,11 @@ use samovar_workers::secret::Secret;
 use samovar_workers::worker::{Patience, State};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// How long a worker that could not be reached is left alone.
+const SHUNNED: Duration = Duration::from_secs(10);
 
 /// All workers of a deployment. Outlives revisions.
 #[derive(Default)]
@@ -42,6 +47,8 @@ enum Link {
     Ordered(Ordered),
     /// It joined by itself, and a pool took it in.
     Adopted { pool: Weak<WarmPool>, lease: Lease, trouble: Arc<Trouble> },
+    /// It reports, but could not be reached. Not tried again before then.
+    Shunned(Timestamp),
 }
 
 /// A worker that the pool ordered.
@@ -85,6 +92,11 @@ enum Effect {
 }
 
 impl Crew {
+    /// Whether workers may report.
+    pub fn is_open(&self) -> bool {
+        self.inner.lock().is_some()
+    }
+
     /// Lets workers report. Those that are known stay.
     pub fn open(&self, terms: Terms) {
         let patience = Patience { silence: terms.spec.timeout, ..Patience::default() };
@@ -139,17 +151,25 @@ impl Crew {
         Some(ordered)
     }
 
-    /// A worker is not wanted any more. Its trouble tells it from a later one of the same name.
-    pub fn forget(&self, id: &str, trouble: &Arc<Trouble>) {
+    /// A worker is not wanted any more, or `is_lost`: not to be reached. Its trouble tells it from
+    /// a later one of the same name.
+    pub fn forget(&self, id: &str, trouble: &Arc<Trouble>, is_lost: bool) {
         let mut inner = self.inner.lock();
         let Some(inner) = inner.as_mut() else { return };
         let is_own = inner.links.get(id).is_some_and(|link| match link {
             Link::Ordered(ordered) => Arc::ptr_eq(&ordered.trouble, trouble),
             Link::Adopted { trouble: own, .. } => Arc::ptr_eq(own, trouble),
+            Link::Shunned(_) => false,
         });
+        if !is_own {
+            return;
+        }
         // One that joined by itself goes on reporting: it is forgotten when it leaves.
-        if is_own && let Some(Link::Ordered(_)) = inner.links.remove(id) {
+        if let Some(Link::Ordered(_)) = inner.links.remove(id) {
             inner.registry.remove(id);
+        } else if is_lost {
+            inner.tell(id, &format!("cannot be reached; tried again in {SHUNNED:?}"));
+            inner.links.insert(id.to_owned(), Link::Shunned(clock::now() + SHUNNED));
         }
     }
 
@@ -228,7 +248,9 @@ impl Crew {
     pub fn look(self: &Arc<Self>) {
         let mut effects = Vec::new();
         if let Some(inner) = &mut *self.inner.lock() {
-            let events = inner.registry.expire(clock::now());
+            let now = clock::now();
+            inner.links.retain(|_, link| !matches!(link, Link::Shunned(until) if *until <= now));
+            let events = inner.registry.expire(now);
             effects = inner.effects(events);
             effects.extend(inner.to_adopt());
         }
@@ -303,7 +325,7 @@ impl Inner {
                 self.tell(&id, "is loaded");
                 match self.links.get(&id) {
                     Some(Link::Ordered(ordered)) => vec![Effect::Loaded(ordered.loaded.clone())],
-                    Some(Link::Adopted { .. }) => Vec::new(),
+                    Some(Link::Adopted { .. } | Link::Shunned(_)) => Vec::new(),
                     None => self.to_adopt(),
                 }
             }
@@ -329,7 +351,7 @@ impl Inner {
                         self.links.remove(&id);
                         vec![effect]
                     }
-                    None => Vec::new(),
+                    Some(Link::Shunned(_)) | None => Vec::new(),
                 }
             }
             Happened::Left => {
@@ -354,6 +376,10 @@ impl Inner {
                 let effect = Effect::Release(pool.clone(), *lease);
                 self.links.remove(id);
                 vec![effect]
+            }
+            Some(Link::Shunned(_)) => {
+                self.links.remove(id);
+                Vec::new()
             }
             None => Vec::new(),
         }

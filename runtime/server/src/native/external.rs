@@ -141,6 +141,41 @@ impl ExternalSource {
         self.log.push_text(Some(replica.0), LogStream::System, text);
     }
 
+    /// Gives machines back that an earlier server rented and, when it was killed, did not.
+    pub fn sweep(&self) {
+        let Some(fleet) = self.fleet.clone().filter(|_| !self.dry_run) else { return };
+        let (log, first) = (Arc::clone(&self.log), self.native.first_worker);
+        let list = Request {
+            action: Action::List,
+            key: format!("{}-list", self.deployment),
+            reason: "the server was restarted".to_owned(),
+            ..self.request(ReplicaId(0), "")
+        };
+        tokio::spawn(async move {
+            let tell = |text: String| log.push_text(None, LogStream::System, &text);
+            let found = match fleet.call(&list).await {
+                Ok(answer) => answer.machines,
+                Err(error) => return tell(format!("fleet: machines left over? {error}")),
+            };
+            for machine in found {
+                let Some(key) = machine.key else { continue };
+                let worker = key.rsplit_once('-').and_then(|(_, number)| number.parse().ok());
+                let Some(worker) = worker.filter(|worker: &u64| *worker < first) else { continue };
+                let request = Request {
+                    action: Action::Destroy,
+                    worker_id: worker.to_string(),
+                    machine: Some(machine.machine.clone()),
+                    key,
+                    ..list.clone()
+                };
+                match fleet.call(&request).await {
+                    Ok(_) => tell(format!("fleet: gave machine {} back", machine.machine)),
+                    Err(error) => tell(format!("fleet: {error}")),
+                }
+            }
+        });
+    }
+
     /// What is known of a replica that is not ready.
     pub fn describe_start(&self, _id: ReplicaId, replica: api::Replica) -> api::Replica {
         let message = match self.fleet {
@@ -174,7 +209,7 @@ impl Order {
 impl Drop for Order {
     fn drop(&mut self) {
         if let Some(link) = &self.link {
-            link.crew.forget(&link.id, &link.trouble);
+            link.crew.forget(&link.id, &link.trouble, false);
         }
         if let Some(rented) = self.rented.take() {
             rented.give_back(&Handle::current());

@@ -37,6 +37,8 @@ pub enum StartError {
     NoRoom(String),
     /// It failed.
     Failed(String),
+    /// It is not wanted any more.
+    GivenUp,
 }
 
 /// How a pool makes processes.
@@ -115,7 +117,7 @@ impl ProcessSource {
             Ok(processes) => processes,
             Err(reason) => {
                 if let Some(link) = link {
-                    link.crew.forget(&link.id, &link.trouble);
+                    link.crew.forget(&link.id, &link.trouble, false);
                 }
                 return Err(StartError::Failed(reason));
             }

@@ -188,6 +188,11 @@ impl NativeReplica {
         }
     }
 
+    /// Closes connections that were idle for too long.
+    pub fn close_idle_connections(&self) {
+        self.upstream.sweep();
+    }
+
     /// Whether so many connections failed in a row that it has to be replaced.
     pub fn is_lost(&self) -> bool {
         self.unreachable.load(Ordering::Relaxed) >= UNREACHABLE_MAX
@@ -231,7 +236,7 @@ impl Drop for NativeReplica {
         self.ending.cancel();
         self.upstream.close();
         if let Some(worker) = &self.worker {
-            worker.crew.forget(&worker.id, &worker.trouble);
+            worker.crew.forget(&worker.id, &worker.trouble, self.is_lost());
         }
         match self.body.take() {
             Some(ReplicaBody::Processes { processes, .. }) => {
@@ -244,7 +249,7 @@ impl Drop for NativeReplica {
 }
 
 /// An error with its causes, in one line.
-fn told(error: &dyn std::error::Error) -> String {
+pub fn told(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

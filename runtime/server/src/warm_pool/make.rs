@@ -45,9 +45,7 @@ impl WarmPool {
         self.shared.runtime.spawn(async move {
             let made = tokio::select! {
                 made = this.make(lease) => made,
-                () = this.closing.cancelled(), if !this.is_guest() => {
-                    Err(StartError::Failed("the replica is not wanted any more".to_owned()))
-                }
+                () = this.closing.cancelled(), if !this.is_guest() => Err(StartError::GivenUp),
             };
             this.started(lease, made);
         });
@@ -100,8 +98,7 @@ impl WarmPool {
             }
         };
         let cut = self.inner.lock().slot(lease).map(|slot| Arc::clone(&slot.cut));
-        let gone = || StartError::Failed("the replica is not wanted any more".to_owned());
-        let cut = cut.ok_or_else(gone)?;
+        let cut = cut.ok_or(StartError::GivenUp)?;
         let end = End { cut, grace: self.settings.limits.drain_timeout, place: Some(place) };
         let start = Instance::start(&code, limits, &output, end, on_exit);
         match tokio::time::timeout(self.settings.start_timeout, start).await {
@@ -142,6 +139,10 @@ impl WarmPool {
             Err(StartError::NoRoom(reason)) => {
                 inner.no_room = Some(reason);
                 inner.pool.start_refused(lease, now + ROOM_RETRY, now);
+                inner.vacate(lease);
+            }
+            Err(StartError::GivenUp) => {
+                inner.pool.start_failed(lease, now);
                 inner.vacate(lease);
             }
             Err(StartError::Failed(reason)) => {

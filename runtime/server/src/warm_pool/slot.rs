@@ -36,6 +36,16 @@ pub(super) struct Slot {
     pub cut: Arc<CancellationToken>,
 }
 
+impl Slot {
+    /// The native replica in it.
+    pub fn native(&self) -> Option<&Arc<NativeReplica>> {
+        match &self.body {
+            Some(Body::Native(replica)) => Some(replica),
+            Some(Body::Guest(_)) | None => None,
+        }
+    }
+}
+
 /// A replica that is ready to serve.
 pub(super) enum Body {
     /// An instance of a component.
@@ -121,11 +131,7 @@ impl Inner {
 
     /// The native replica with this id.
     pub fn native(&self, id: ReplicaId) -> Option<&Arc<NativeReplica>> {
-        let slot = self.slots.iter().find(|slot| slot.id == Some(id))?;
-        match &slot.body {
-            Some(Body::Native(replica)) => Some(replica),
-            Some(Body::Guest(_)) | None => None,
-        }
+        self.slots.iter().find(|slot| slot.id == Some(id))?.native()
     }
 
     /// Keeps why a replica failed.

@@ -8,7 +8,7 @@ use crate::native::SendFault;
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use samovar_core::pool::{Health, Outcome};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use wasmtime_wasi_http::{Error as WasiError, WasiBody};
 
 /// What became of a request.
@@ -52,9 +52,15 @@ pub async fn run(
         return Err(Failure::new(FailureCode::ResponseTooLarge, message));
     }
     let (parts, body) = response.into_parts();
-    // Which error it was is of no use to a client that has the head already.
-    let inner = body.map_err(|_| WasiError::HttpProtocolError).boxed_unsync();
-    let end = Box::new(Watched { place, _replica: replica });
+    // What broke is of no use to a client that has the head already: it goes into the log.
+    let broken = Arc::new(OnceLock::new());
+    let why = Arc::clone(&broken);
+    let inner = body.map_err(move |error| {
+        _ = why.set(crate::native::told(&error));
+        WasiError::HttpProtocolError
+    });
+    let end = Box::new(Watched { place, broken, _replica: replica });
+    let inner = inner.boxed_unsync();
     let source = Source { pieces: Vec::new(), inner, vitals: None };
     let body = stream(&context, &parts, source, end);
     Ok(Served::Answer(Response::from_parts(parts, body)))
@@ -127,12 +133,17 @@ impl Drop for SharedPlace {
 /// A body that keeps its request's place, and the replica, until it ends.
 struct Watched {
     place: SharedPlace,
+    /// Why it broke off, if the replica did that.
+    broken: Arc<OnceLock<String>>,
     _replica: Arc<NativeReplica>,
 }
 
 impl BodyEnd for Watched {
     fn ended(&mut self, complete: bool) {
         if let Some(place) = self.place.0.take() {
+            if let Some(reason) = self.broken.get() {
+                place.note(&format!("response broke off: {reason}"));
+            }
             let outcome = if complete { Outcome::Completed } else { Outcome::Failed };
             place.finish(outcome, Health::Sound, None);
         }
