@@ -271,7 +271,14 @@ impl Deployment {
         let (own, failures) = live.pool.replicas(live.number);
         let mut replicas = Vec::new();
         for revision in self.retired.lock().iter() {
-            replicas.extend(revision.pool.replicas(revision.number).0);
+            // What still serves for an old revision is on its way out, whatever its pool says.
+            replicas.extend(revision.pool.replicas(revision.number).0.into_iter().map(|replica| {
+                let state = match replica.state {
+                    api::ReplicaState::Ready => api::ReplicaState::Draining,
+                    state => state,
+                };
+                api::Replica { state, ..replica }
+            }));
         }
         replicas.extend(own);
         replicas.sort_by_key(|replica| (replica.revision, replica.id));

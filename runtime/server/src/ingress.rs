@@ -57,8 +57,7 @@ impl Ingress {
         http.http1()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
-            .max_buf_size(HEAD_BYTES_MAX)
-            .pipeline_flush(true);
+            .max_buf_size(HEAD_BYTES_MAX);
         http.http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS_MAX)

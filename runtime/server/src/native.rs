@@ -18,17 +18,18 @@ mod replica;
 
 use crate::api::{self, ApiError, ErrorCode};
 use crate::clock;
-use crate::deployment::{Parts, Workload};
+use crate::deployment::{Deployment, Parts, Revision, Workload};
 use crate::spec::{DeploymentName, DeploymentSpec, Runs, WorkloadSpec};
 use anyhow::Context as _;
 use dashmap::DashMap;
 use identity::Identity;
 use samovar_native::devices::{self, Device};
 use samovar_native::{Warden, WardenOptions};
+use samovar_proxy::Options;
 use std::ffi::OsString;
 use std::path::Path;
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -38,6 +39,9 @@ pub use external::ExternalSource;
 use ledger::Ledger;
 pub use process::{ProcessSource, StartError};
 pub use replica::{NativeReplica, SendFault, told};
+
+/// Bytes of a response's head beside its names and values.
+const HEAD_BYTES_MORE: usize = 16 << 10;
 
 /// What all native replicas of the server share.
 pub struct Native {
@@ -228,6 +232,7 @@ impl Native {
         deployment: &DeploymentName,
         spec: &DeploymentSpec,
         parts: &Parts,
+        workers: Option<&Terms>,
     ) -> ProcessSource {
         let Runs::Process(process) = &spec.runs else {
             unreachable!("the caller looked");
@@ -240,7 +245,8 @@ impl Native {
             start_timeout: spec.limits.start_timeout,
             worker: spec.worker.clone(),
             crew: Arc::clone(&parts.crew),
-            envelopes: self.open_crew(deployment, spec, parts),
+            envelopes: workers.and_then(|terms| terms.envelopes.clone()),
+            options: options(spec),
             log: Arc::clone(&parts.log),
             waiting: parking_lot::Mutex::default(),
         }
@@ -252,12 +258,12 @@ impl Native {
         deployment: &DeploymentName,
         spec: &DeploymentSpec,
         parts: &Parts,
+        workers: Option<&Terms>,
     ) -> ExternalSource {
         let fleet = spec
             .fleet
             .as_ref()
             .map(|fleet| Arc::new(external::fleet(fleet).expect("its settings were checked")));
-        let is_new = !parts.crew.is_open();
         let source = ExternalSource {
             native: Arc::clone(self),
             deployment: deployment.clone(),
@@ -265,38 +271,62 @@ impl Native {
             log: Arc::clone(&parts.log),
             fleet,
             dry_run: spec.fleet.as_ref().is_some_and(|fleet| fleet.dry_run),
-            envelopes: self.open_crew(deployment, spec, parts),
+            envelopes: workers.and_then(|terms| terms.envelopes.clone()),
+            options: options(spec),
             start_timeout: spec.limits.start_timeout,
         };
-        if is_new {
-            source.sweep();
-        }
+        source.sweep();
         source
     }
 
-    /// Lets workers report, if the spec says so. Answers how requests to them are wrapped.
-    fn open_crew(
+    /// How the workers of a revision are treated; none if none may report. Lets those report that
+    /// the revision starts, even before it is live.
+    pub fn terms(
         self: &Arc<Self>,
         deployment: &DeploymentName,
         spec: &DeploymentSpec,
         parts: &Parts,
-    ) -> Option<Arc<Envelopes>> {
-        let Some(worker) = spec.worker.clone() else {
-            self.crews.remove(deployment);
-            return None;
-        };
+    ) -> Option<Terms> {
+        let worker = spec.worker.clone()?;
         let envelopes = worker.envelope.then(|| {
             Arc::new(Envelopes::new(Arc::clone(self), deployment, workload(&worker.workload)))
         });
-        self.crews.insert(deployment.clone(), Arc::downgrade(&parts.crew));
-        parts.crew.open(Terms {
+        let terms = Terms {
             spec: worker,
             token: self.identity.join_token(deployment),
-            envelopes: envelopes.clone(),
+            envelopes,
+            options: options(spec),
             log: Arc::clone(&parts.log),
-        });
-        envelopes
+        };
+        if !parts.crew.is_open() {
+            parts.crew.open(terms.clone());
+            self.crews.insert(deployment.clone(), Arc::downgrade(&parts.crew));
+        }
+        Some(terms)
     }
+
+    /// A revision is live: its workers are treated as it says, and those that joined are its own.
+    pub fn settle_crew(&self, deployment: &Deployment, revision: &Revision) {
+        let crew = &deployment.crew;
+        match &revision.workers {
+            Some(terms) => {
+                crew.open(terms.clone());
+                self.crews.insert(deployment.name.clone(), Arc::downgrade(crew));
+                crew.attach(&revision.pool);
+            }
+            None => {
+                self.crews.remove(&deployment.name);
+                crew.close();
+            }
+        }
+    }
+}
+
+/// How connections to the replicas of a deployment are used.
+fn options(spec: &DeploymentSpec) -> Options {
+    // What separates headers is not counted in the limit, which is checked exactly later.
+    let bytes = usize::try_from(spec.limits.response_headers).unwrap_or(usize::MAX);
+    Options { head_bytes_max: bytes.saturating_add(HEAD_BYTES_MORE), ..Options::default() }
 }
 
 /// How the work of a request is measured.

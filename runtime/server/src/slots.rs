@@ -41,7 +41,8 @@ impl From<&DeploymentSpec> for Demand {
         match &spec.runs {
             Runs::Component(_) => Demand { places: 1, device_units: 0, priority },
             Runs::Process(process) => {
-                let workers = process.distribute.as_ref().map_or(1, |gang| gang.workers);
+                // A gang starts with its quorum if it must.
+                let workers = process.distribute.as_ref().map_or(1, |gang| gang.quorum_workers);
                 let each = process.gpus.map_or(0, |share| u64::from(share.thousandths()));
                 Demand { places: 1, device_units: each * u64::from(workers), priority }
             }

@@ -159,7 +159,8 @@ impl DeploymentSpec {
         /// Below this, a pool goes between two requests of one person.
         const SHORT_TTL: Duration = Duration::from_secs(1);
         let mut warnings = Vec::new();
-        if u64::from(self.replicas.max) * u64::from(self.concurrency) == 1 {
+        let is_guest = self.runs.component().is_some();
+        if is_guest && u64::from(self.replicas.max) * u64::from(self.concurrency) == 1 {
             warnings.push(
                 "this deployment serves one request at a time (replicas.max 1, concurrency 1): \
                  a handler that calls itself, even through others, waits for itself until the \
@@ -181,7 +182,6 @@ impl DeploymentSpec {
                  started again for the next burst"
             ));
         }
-        let is_guest = self.runs.component().is_some();
         if is_guest && self.limits.request_timeout < self.limits.cpu_time {
             let timeout = DurationText(self.limits.request_timeout);
             let cpu_time = DurationText(self.limits.cpu_time);

@@ -145,11 +145,11 @@ struct LimitOptions {
 #[command(next_help_heading = "Processes")]
 struct ProcessOptions {
     /// Accelerators of each replica: a whole number, or a fraction of one [default: 0]
-    #[arg(long, value_name = "N", requires = "command")]
+    #[arg(long, value_name = "N", conflicts_with = "file")]
     gpus: Option<f64>,
 
     /// Path that answers when a replica can serve [default: any answer to / will do]
-    #[arg(long, value_name = "PATH", requires = "command")]
+    #[arg(long, value_name = "PATH", conflicts_with = "file")]
     health: Option<String>,
 
     /// Time a replica may take to become ready [default: 10s, or 10m for a process]
@@ -157,7 +157,7 @@ struct ProcessOptions {
     start_timeout: Option<DurationText>,
 
     /// Folder the command runs in [default: this one]
-    #[arg(long, value_name = "DIR", requires = "command")]
+    #[arg(long, value_name = "DIR", conflicts_with = "file")]
     cwd: Option<PathBuf>,
 }
 

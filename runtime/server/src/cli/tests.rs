@@ -1,5 +1,7 @@
 //! The command line as a whole, and what the commands print.
 
+mod native;
+
 use clap::CommandFactory as _;
 use expect_test::{Expect, expect};
 use serde_json::json;

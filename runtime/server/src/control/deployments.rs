@@ -83,7 +83,7 @@ impl Control {
                     deployment.delete();
                     return Err(error);
                 }
-                deployment.crew.attach(&revision.pool);
+                self.native.settle_crew(&deployment, &revision);
                 self.deployments.add(Arc::clone(&deployment));
                 self.drive(Arc::clone(&deployment));
                 Ok((true, deployment.to_api()))
@@ -120,7 +120,7 @@ impl Control {
         }
         let rerouted = deployment.live().spec.route != revision.spec.route;
         deployment.switch(Arc::clone(&revision));
-        deployment.crew.attach(&revision.pool);
+        self.native.settle_crew(deployment, &revision);
         if let Some(scaling) = new_scaling {
             drop(publish(deployment, scaling, history));
         }
@@ -201,9 +201,10 @@ impl Control {
         let (scaling, _) = scaling(&program, policy, config(record.policy.config), ring).await?;
         let versions = record.policy_versions.into_iter().filter_map(version).collect();
         let revision = self.revision(&name, record.revision, spec, world, &parts);
-        parts.crew.attach(&revision.pool);
         let policies = (History::restored(versions, &scaling), scaling);
-        let deployment = Deployment::new(name, revision, policies, parts, record.created_at_ms);
+        let deployment =
+            Deployment::new(name, Arc::clone(&revision), policies, parts, record.created_at_ms);
+        self.native.settle_crew(&deployment, &revision);
         if let Some(shadow) = record.shadow {
             self.restore_shadow(&deployment, shadow).await;
         }
@@ -316,14 +317,19 @@ impl Control {
             limits: PoolLimits::from(&spec),
             start_timeout: spec.limits.start_timeout,
         };
+        let workers = self.native.terms(name, &spec, parts);
         let source = match (&spec.runs, world) {
             (Runs::Component(component), Some(world)) => Source::Guest {
                 code: self.library.handler(*component, world),
                 limits: GuestLimits::from(&spec),
             },
             (Runs::Component(_), None) => unreachable!("a component has a world"),
-            (Runs::Process(_), _) => Source::Process(self.native.process(name, &spec, parts)),
-            (Runs::External, _) => Source::External(self.native.external(name, &spec, parts)),
+            (Runs::Process(_), _) => {
+                Source::Process(self.native.process(name, &spec, parts, workers.as_ref()))
+            }
+            (Runs::External, _) => {
+                Source::External(self.native.external(name, &spec, parts, workers.as_ref()))
+            }
         };
         let shared = Shared {
             slots: Arc::clone(&self.slots.places),
@@ -335,7 +341,7 @@ impl Control {
         let request_limits = RequestLimits::from(&spec);
         let workload = spec.worker.as_ref().map(|worker| native::workload(&worker.workload));
         let demand = Demand::from(&spec);
-        Arc::new(Revision { number, spec, world, pool, request_limits, workload, demand })
+        Arc::new(Revision { number, spec, world, pool, request_limits, workload, demand, workers })
     }
 
     /// Two deployments cannot have one route.
@@ -436,6 +442,8 @@ async fn until_ready(revision: &Revision, wanted: u32) -> Result<(), String> {
             Some(_) if pool.counts().starting == 0 => return Ok(()),
             Some(_) | None => {}
         }
+        // Nobody else looks after it before it is live.
+        pool.plan(clock::now());
         if let Some(reason) = pool.last_start_error() {
             return Err(reason);
         }

@@ -1,6 +1,7 @@
 //! One immutable spec of a deployment, its pool, and what its spec means to the parts that run it.
 
 use super::Workload;
+use crate::native::Terms;
 use crate::slots::Demand;
 use crate::spec::{DeploymentSpec, World};
 use crate::warm_pool::WarmPool;
@@ -90,6 +91,8 @@ pub struct Revision {
     pub workload: Option<Workload>,
     /// What one replica takes of the machine.
     pub demand: Demand,
+    /// How its workers are treated; none if none may report.
+    pub workers: Option<Terms>,
 }
 
 impl Revision {

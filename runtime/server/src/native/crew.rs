@@ -38,6 +38,7 @@ struct Inner {
     /// Takes in workers that join.
     pool: Weak<WarmPool>,
     envelopes: Option<Arc<super::Envelopes>>,
+    options: Options,
     links: BTreeMap<String, Link>,
 }
 
@@ -72,6 +73,7 @@ pub struct Figures {
 }
 
 /// How a deployment treats its workers.
+#[derive(Clone)]
 pub struct Terms {
     /// What its spec says.
     pub spec: WorkerSpec,
@@ -79,6 +81,8 @@ pub struct Terms {
     pub token: Secret,
     /// How requests to them are wrapped, if they are.
     pub envelopes: Option<Arc<super::Envelopes>>,
+    /// How connections to them are used.
+    pub options: Options,
     /// Where to tell about them.
     pub log: Arc<DeploymentLog>,
 }
@@ -106,6 +110,7 @@ impl Crew {
             Some(open) => {
                 open.registry.set(settings);
                 open.envelopes = terms.envelopes;
+                open.options = terms.options;
             }
             None => {
                 *inner = Some(Inner {
@@ -113,10 +118,16 @@ impl Crew {
                     log: terms.log,
                     pool: Weak::new(),
                     envelopes: terms.envelopes,
+                    options: terms.options,
                     links: BTreeMap::new(),
                 });
             }
         }
+    }
+
+    /// Workers may not report any more.
+    pub fn close(&self) {
+        *self.inner.lock() = None;
     }
 
     /// From now on workers that join go to this pool, and so do those that are there.
@@ -274,18 +285,18 @@ impl Crew {
 
     /// Gives a worker that joined to the live pool, if that has room.
     fn adopt(self: &Arc<Self>, id: String, address: &Address) {
-        let (pool, envelopes) = {
+        let (pool, envelopes, options) = {
             let inner = self.inner.lock();
             let Some(inner) = inner.as_ref().filter(|inner| !inner.links.contains_key(&id)) else {
                 return; // Somebody else was faster.
             };
-            (inner.pool.clone(), inner.envelopes.clone())
+            (inner.pool.clone(), inner.envelopes.clone(), inner.options.clone())
         };
         let Some(live) = pool.upgrade() else { return };
         let trouble = Arc::new(Trouble::default());
         let link =
             WorkerLink { crew: Arc::clone(self), id: id.clone(), trouble: Arc::clone(&trouble) };
-        let upstream = Upstream::new(upstream_address(address), Options::default());
+        let upstream = Upstream::new(upstream_address(address), options);
         let replica = NativeReplica::new(upstream, envelopes, Some(link), ReplicaBody::Joined);
         if let Some(lease) = live.adopt(replica)
             && let Some(inner) = &mut *self.inner.lock()

@@ -14,6 +14,11 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+/// How soon it is looked again whether a worker has joined.
+const JOIN_RETRY: Duration = Duration::from_secs(1);
+/// How soon a dry run is repeated.
+const REHEARSAL_RETRY: Duration = Duration::from_secs(60);
+
 /// How a pool gets workers from elsewhere.
 pub struct ExternalSource {
     /// The server's.
@@ -25,6 +30,7 @@ pub struct ExternalSource {
     pub(super) fleet: Option<Arc<Fleet>>,
     pub(super) dry_run: bool,
     pub(super) envelopes: Option<Arc<super::Envelopes>>,
+    pub(super) options: Options,
     pub(super) start_timeout: Duration,
 }
 
@@ -68,15 +74,17 @@ impl ExternalSource {
     /// Asks for a machine and waits until its worker has joined and is loaded.
     pub async fn start(&self, replica: ReplicaId) -> Result<NativeReplica, StartError> {
         let Some(fleet) = &self.fleet else {
-            return Err(StartError::NoRoom(
-                "no worker has joined, and there is no `fleet` to make one".to_owned(),
-            ));
+            let reason = "no worker has joined, and there is no `fleet` to make one".to_owned();
+            return Err(StartError::NoRoom { reason, retry: JOIN_RETRY });
         };
         let id = self.native.next_worker().to_string();
+        let request = self.request(replica, &id);
+        if self.dry_run {
+            return Err(self.rehearse(fleet, &request, replica).await);
+        }
         let Some(ordered) = self.crew.expect(&id) else {
             return Err(StartError::Failed("the deployment takes no workers".to_owned()));
         };
-        let request = self.request(replica, &id);
         let link = WorkerLink {
             crew: Arc::clone(&self.crew),
             id: id.clone(),
@@ -85,7 +93,11 @@ impl ExternalSource {
         // From here on the machine is given back, whatever happens, even if this is given up.
         let rented = Rented {
             fleet: Arc::clone(fleet),
-            request: Request { action: Action::Destroy, ..request.clone() },
+            request: Request {
+                action: Action::Destroy,
+                reason: format!("replica {} is not wanted any more", replica.0),
+                ..request.clone()
+            },
             log: Arc::clone(&self.log),
             replica: replica.0,
             alive: self.native.alive(),
@@ -97,18 +109,26 @@ impl ExternalSource {
         if let Some(note) = &answer.note {
             self.note(replica, &format!("fleet: {note}"));
         }
-        if self.dry_run {
-            return Err(StartError::NoRoom("the fleet hook is on a dry run".to_owned()));
-        }
         order.note_machine(answer.machine);
         self.until_loaded(&ordered).await?;
         let Some(address) = self.crew.address(&id) else {
             return Err(StartError::Failed(format!("worker {id} left before it served")));
         };
-        let upstream = Upstream::new(upstream_address(&address), Options::default());
+        let upstream = Upstream::new(upstream_address(&address), self.options.clone());
         let (rented, link) = order.taken();
         let body = ReplicaBody::Rented(rented);
         Ok(NativeReplica::new(upstream, self.envelopes.clone(), Some(link), body))
+    }
+
+    /// Says what would be asked.
+    async fn rehearse(&self, fleet: &Fleet, request: &Request, replica: ReplicaId) -> StartError {
+        if let Ok(answer) = fleet.call(request).await
+            && let Some(note) = answer.note
+        {
+            self.note(replica, &format!("fleet: {note}"));
+        }
+        let reason = "the fleet hook is on a dry run".to_owned();
+        StartError::NoRoom { reason, retry: REHEARSAL_RETRY }
     }
 
     fn request(&self, replica: ReplicaId, id: &str) -> Request {

@@ -27,18 +27,32 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// How soon a start is tried again for which the machine had no room.
+const ROOM_RETRY: Duration = Duration::from_millis(200);
 /// What stands for the port in an argument.
 const PORT_IN_ARGUMENT: &str = "{port}";
 
 /// Why a replica did not start.
 #[derive(Debug)]
 pub enum StartError {
-    /// The machine has no room for it now. Not its fault.
-    NoRoom(String),
+    /// There is no room for it now. Not its fault.
+    NoRoom {
+        /// What is missing.
+        reason: String,
+        /// How soon to try again.
+        retry: Duration,
+    },
     /// It failed.
     Failed(String),
     /// It is not wanted any more.
     GivenUp,
+}
+
+impl StartError {
+    /// The machine has no room for now.
+    pub fn no_room(reason: String) -> Self {
+        StartError::NoRoom { reason, retry: ROOM_RETRY }
+    }
 }
 
 /// How a pool makes processes.
@@ -52,6 +66,7 @@ pub struct ProcessSource {
     pub(super) worker: Option<WorkerSpec>,
     pub(super) crew: Arc<Crew>,
     pub(super) envelopes: Option<Arc<super::Envelopes>>,
+    pub(super) options: Options,
     pub(super) log: Arc<DeploymentLog>,
     /// Since when a gang waits for devices.
     pub(super) waiting: Mutex<Option<Timestamp>>,
@@ -122,8 +137,7 @@ impl ProcessSource {
                 return Err(StartError::Failed(reason));
             }
         };
-        let options = Options::default();
-        let upstream = Upstream::new(address, options);
+        let upstream = Upstream::new(address, self.options.clone());
         let body = ReplicaBody::Processes { processes: Arc::new(processes), devices };
         Ok(NativeReplica::new(upstream, self.envelopes.clone(), link, body))
     }
@@ -142,7 +156,7 @@ impl ProcessSource {
                 *self.waiting.lock() = None;
                 Ok(held)
             }
-            None => Err(StartError::NoRoom(self.no_room(workers))),
+            None => Err(StartError::no_room(self.no_room(workers))),
         }
     }
 
@@ -160,7 +174,7 @@ impl ProcessSource {
                 }
                 Ok(count)
             }
-            Placement::Wait => Err(StartError::NoRoom(self.no_room(workers))),
+            Placement::Wait => Err(StartError::no_room(self.no_room(workers))),
             Placement::Fail => {
                 *self.waiting.lock() = None; // The next attempt waits anew.
                 Err(StartError::Failed(format!(

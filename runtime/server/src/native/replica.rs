@@ -94,6 +94,9 @@ pub enum SendFault {
     /// What came is not the answer of an HTTP server.
     #[error("{0}")]
     BadAnswer(String),
+    /// The head of the answer is larger than allowed.
+    #[error("{0}")]
+    HeadTooLarge(String),
     /// The request's own body broke off.
     #[error("{0}")]
     RequestBody(String),
@@ -177,9 +180,8 @@ impl NativeReplica {
                         SendFault::Unreachable { message, unsent }
                     }
                     SendFailure::ClosedBeforeAnswer { .. } => SendFault::Closed(message),
-                    SendFailure::NotHttp { .. } | SendFailure::HeadTooLarge { .. } => {
-                        SendFault::BadAnswer(message)
-                    }
+                    SendFailure::NotHttp { .. } => SendFault::BadAnswer(message),
+                    SendFailure::HeadTooLarge { .. } => SendFault::HeadTooLarge(message),
                     SendFailure::RequestBody { .. } | SendFailure::Tunnel => {
                         SendFault::RequestBody(message)
                     }

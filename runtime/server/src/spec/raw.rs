@@ -28,17 +28,17 @@ pub struct RawSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub component: Option<String>,
     /// A native process as the replica, in place of a component.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_object")]
     pub process: Option<RawProcess>,
     /// Makes a replica a gang of processes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_object")]
     pub distribute: Option<RawDistribute>,
     /// Replicas report about themselves, and workers from elsewhere may join. Without `component`
     /// and `process` all replicas are such workers.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_object")]
     pub worker: Option<RawWorker>,
     /// Creates and destroys machines for external workers.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_object")]
     pub fleet: Option<RawFleet>,
     /// Deployments with a higher one get what the machine has first. Default: 0.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,6 +173,13 @@ pub(super) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
         }
     }
     input.deserialize_any(ObjectVisitor(PhantomData))
+}
+
+/// Like [`object`], for what may be left out or null.
+pub(super) fn optional_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    input: D,
+) -> Result<Option<T>, D::Error> {
+    Ok(Option::<Object<T>>::deserialize(input)?.map(|Object(read)| read))
 }
 
 /// `T`, read by [`object`].

@@ -1,5 +1,7 @@
 //! Specs in, full specs or error messages out.
 
+mod native;
+
 use expect_test::{Expect, expect};
 
 use super::*;

@@ -11,10 +11,6 @@ use crate::wasm::replica::{End, Instance};
 use samovar_core::replica::Lease;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
-
-/// How soon a start is tried again for which the machine had no room.
-const ROOM_RETRY: Duration = Duration::from_millis(200);
 
 /// Where a revision's code comes from. Loading is put off until the first replica starts.
 pub trait CodeSource: Send + Sync {
@@ -74,7 +70,7 @@ impl WarmPool {
     fn place(&self) -> Result<tokio::sync::OwnedSemaphorePermit, StartError> {
         let place = Arc::clone(&self.shared.slots).try_acquire_owned();
         place.map_err(|_| {
-            StartError::NoRoom("the machine holds no more instances (`up --slots`)".to_owned())
+            StartError::no_room("the machine holds no more instances (`up --slots`)".to_owned())
         })
     }
 
@@ -136,9 +132,9 @@ impl WarmPool {
                 }
                 inner.pool.started(lease, now);
             }
-            Err(StartError::NoRoom(reason)) => {
+            Err(StartError::NoRoom { reason, retry }) => {
                 inner.no_room = Some(reason);
-                inner.pool.start_refused(lease, now + ROOM_RETRY, now);
+                inner.pool.start_refused(lease, now + retry, now);
                 inner.vacate(lease);
             }
             Err(StartError::GivenUp) => {

@@ -99,6 +99,11 @@ fn refused(
             let failure = Failure::new(FailureCode::RequestAborted, message);
             Err(too_large_or(&context.overflow, failure))
         }
+        SendFault::HeadTooLarge(_) => {
+            place.note(&message);
+            place.finish(Outcome::Failed, Health::Sound, None);
+            Err(Failure::new(FailureCode::ResponseTooLarge, message))
+        }
         SendFault::BadAnswer(_) => {
             place.note(&message);
             place.finish(Outcome::Failed, Health::Sound, None);

@@ -8,6 +8,7 @@ use super::super::native::{
     DistributeSpec, FleetHook, FleetSpec, Listen, ProcessSpec, WorkerSpec, WorkloadSpec,
 };
 use super::super::units::{Count, DurationText, SizeText};
+use super::optional_object;
 use samovar_core::gang::Kind;
 
 /// A command that serves HTTP/1.1, in place of a component.
@@ -95,7 +96,7 @@ pub struct RawWorker {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
     /// How much work a request is.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_object")]
     pub workload: Option<RawWorkload>,
     /// An external worker that is silent for longer is gone. Default: `30s`.
     #[serde(skip_serializing_if = "Option::is_none")]
