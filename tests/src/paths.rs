@@ -27,6 +27,25 @@ pub fn component(name: &str) -> PathBuf {
     })
 }
 
+/// The Python that has the packages of `tests/fixtures/vast/requirements.txt`:
+/// `SAMOVAR_VAST_PYTHON`, else the one that `cargo xtask test` prepares in the target folder.
+///
+/// # Panics
+/// When there is none, saying how to get it.
+pub fn vast_python() -> PathBuf {
+    if let Some(path) = env::var_os("SAMOVAR_VAST_PYTHON") {
+        return PathBuf::from(path);
+    }
+    find("venv-vast/bin/python").unwrap_or_else(|| {
+        panic!("no venv-vast in the target folder: run `cargo xtask venv` first")
+    })
+}
+
+/// A file or folder of the tests, such as `fixtures/native/server.py`.
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+}
+
 /// The top of the source tree.
 pub fn workspace() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::{
     guests::{self, Wanted},
     ui::step,
+    venv,
     workspace::{Workspace, cargo, run, works},
 };
 
@@ -44,6 +45,7 @@ const SCENARIOS_NIGHT: &str = "0..10000";
 pub fn test(workspace: &Workspace) -> Result<()> {
     step("formatting", || format(workspace))?;
     guests::build(workspace, Wanted::AllLanguages)?;
+    step("Python environment", || venv::prepare(workspace))?;
     // Programs and tests in one go: a build without the tests' dependencies would be another one.
     step("build", || workspace.cargo_hosts(&["build", "--release", "--all-targets"], &[]))?;
     step("clippy", || clippy(workspace))?;

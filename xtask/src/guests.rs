@@ -143,7 +143,8 @@ fn newest(folder: &Path) -> Option<SystemTime> {
     times.max()
 }
 
-fn install(package: &str) -> Result<()> {
+/// Installs a package of the system, where it is Debian or like it.
+pub fn install(package: &str) -> Result<()> {
     println!("    installing {package}");
     let apt = |args: &[&str]| {
         run(Command::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive"))

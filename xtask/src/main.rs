@@ -11,6 +11,7 @@ mod demo;
 mod guests;
 mod http;
 mod ui;
+mod venv;
 mod workspace;
 
 use std::{env, process::ExitCode};
@@ -26,6 +27,7 @@ usage: cargo xtask <task>
   test                     set up, build and run all checks and tests (what CI runs)
   guests [--all]           build the guest components into target/components
                            (--all: also those in other languages than Rust)
+  venv                     the Python environment of the system tests, in target/venv-vast
   lint                     formatting and clippy
   bench [ARG]...           build and run the benchmarks; `bench --help` lists them
   vectors SYSTEM FILE      replay recorded decisions of SYSTEM (for example lightning)
@@ -56,6 +58,7 @@ fn run(args: Vec<String>) -> Result<()> {
         "demo" if rest.is_empty() => demo::run(&workspace),
         "test" if rest.is_empty() => check::test(&workspace),
         "lint" if rest.is_empty() => check::lint(&workspace),
+        "venv" if rest.is_empty() => venv::prepare(&workspace),
         "guests" if rest.is_empty() => guests::build(&workspace, Wanted::Rust),
         "guests" if rest == ["--all"] => guests::build(&workspace, Wanted::AllLanguages),
         "bench" => check::bench(&workspace, rest),
