@@ -56,12 +56,16 @@ pub struct BadShare(f64);
 
 impl fmt::Display for BadShare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let limit = u32::MAX / WHOLE;
+        let (number, limit) = (self.0, u32::MAX / WHOLE);
+        if number.abs() < 1e9 {
+            write!(f, "{number}")?;
+        } else {
+            write!(f, "{number:e}")?;
+        }
         write!(
             f,
-            "{} is no number of devices: write a whole number from 1 to {limit}, or a fraction \
-             between 0.001 and 0.999",
-            self.0
+            " is no number of devices: write a whole number from 1 to {limit}, or a fraction \
+             between 0.001 and 0.999"
         )
     }
 }

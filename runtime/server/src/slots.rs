@@ -89,27 +89,30 @@ impl Wants {
         self.device_units -= claim.demand.device_units * u64::from(claim.wanted);
     }
 
-    /// Each resource is shared on its own; the scarcer one counts.
+    /// Accelerators first: what a deployment cannot have for want of them takes no places.
     fn share(&mut self, places: u32, device_units: u64) {
-        let claims = |units: fn(&Demand) -> u64| -> Vec<share::Claim> {
-            let claims = self.by_name.values();
-            claims
-                .map(|claim| share::Claim {
-                    wanted: claim.wanted,
-                    units: units(&claim.demand),
-                    priority: claim.demand.priority,
-                })
-                .collect()
-        };
-        let by_place = fair_counts(u64::from(places), &claims(|demand| demand.places));
-        let by_device = fair_counts(device_units, &claims(|demand| demand.device_units));
-        let shares = by_place.into_iter().zip(by_device);
-        for (claim, (places, devices)) in self.by_name.values_mut().zip(shares) {
-            claim.room = Some(if devices < places {
-                Room { replicas: devices, limited_by: LimitedBy::Devices }
-            } else {
-                Room::of_slots(places)
-            });
+        let claims = self.by_name.values();
+        let by_device: Vec<share::Claim> = claims
+            .map(|Claim { demand, wanted, .. }| share::Claim {
+                wanted: *wanted,
+                units: demand.device_units,
+                priority: demand.priority,
+            })
+            .collect();
+        let by_device = fair_counts(device_units, &by_device);
+        let claims = self.by_name.values().zip(&by_device);
+        let by_place: Vec<share::Claim> = claims
+            .map(|(Claim { demand, .. }, devices)| share::Claim {
+                wanted: *devices,
+                units: demand.places,
+                priority: demand.priority,
+            })
+            .collect();
+        let by_place = fair_counts(u64::from(places), &by_place);
+        let shares = by_device.into_iter().zip(by_place);
+        for (claim, (devices, places)) in self.by_name.values_mut().zip(shares) {
+            let limited_by = if places < devices { LimitedBy::Slots } else { LimitedBy::Devices };
+            claim.room = Some(Room { replicas: places, limited_by });
         }
         self.is_shared = true;
     }

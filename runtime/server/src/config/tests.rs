@@ -44,6 +44,9 @@ fn without_anything_all_defaults_hold() {
             compile_timeout: 120s,
             compile_memory: 2147483648,
             slots: 1000,
+            devices: "auto",
+            processes: true,
+            workers_url: None,
             log_format: Text,
         }
     "#]]
@@ -175,7 +178,7 @@ fn mistakes_in_files_are_named() {
         let error = load_from("", file, None).unwrap_err();
         std::error::Error::source(&error).unwrap().to_string()
     };
-    expect!["slot: there is no such key, use one of `listen`, `admin`, `data`, `admin_token_file`, `drain_timeout`, `max_component_size`, `compile_timeout`, `compile_memory`, `slots`, `log_format`"].assert_eq(&error("slot = 3"));
+    expect!["slot: there is no such key, use one of `listen`, `admin`, `data`, `admin_token_file`, `drain_timeout`, `max_component_size`, `compile_timeout`, `compile_memory`, `slots`, `devices`, `processes`, `workers_url`, `log_format`"].assert_eq(&error("slot = 3"));
     expect!["listen: invalid socket address syntax"].assert_eq(&error("listen = 'localhost'"));
     expect!["log_format: unknown variant `xml`, expected `text` or `json`"]
         .assert_eq(&error("log_format = 'xml'"));

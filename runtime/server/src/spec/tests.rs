@@ -45,42 +45,43 @@ fn empty_spec_gets_all_defaults() {
     check(
         "",
         expect![[r#"
-        {
-          "component": "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-          "route": "/thumbnail",
-          "replicas": {
-            "min": 0,
-            "max": 4
-          },
-          "initial_replicas": 0,
-          "concurrency": 16,
-          "idle_ttl": "5m",
-          "scaledown_ttl": "30s",
-          "max_requests": 0,
-          "max_age": "off",
-          "queue": {
-            "max": 1000,
-            "timeout": "30s"
-          },
-          "drain_timeout": "30s",
-          "scaling": {
-            "policy": "lightning",
-            "config": {},
-            "interval": "1s"
-          },
-          "limits": {
-            "memory": "128MiB",
-            "request_timeout": "30s",
-            "stall_timeout": "30s",
-            "cpu_time": "10s",
-            "start_timeout": "10s",
-            "request_headers": "64KiB",
-            "request_body": "100MiB",
-            "response_headers": "64KiB",
-            "response_body": "1GiB"
-          },
-          "env": {}
-        }"#]],
+            {
+              "component": "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+              "priority": 0,
+              "route": "/thumbnail",
+              "replicas": {
+                "min": 0,
+                "max": 4
+              },
+              "initial_replicas": 0,
+              "concurrency": 16,
+              "idle_ttl": "5m",
+              "scaledown_ttl": "30s",
+              "max_requests": 0,
+              "max_age": "off",
+              "queue": {
+                "max": 1000,
+                "timeout": "30s"
+              },
+              "drain_timeout": "30s",
+              "scaling": {
+                "policy": "lightning",
+                "config": {},
+                "interval": "1s"
+              },
+              "limits": {
+                "memory": "128MiB",
+                "request_timeout": "30s",
+                "stall_timeout": "30s",
+                "cpu_time": "10s",
+                "start_timeout": "10s",
+                "request_headers": "64KiB",
+                "request_body": "100MiB",
+                "response_headers": "64KiB",
+                "response_body": "1GiB"
+              },
+              "env": {}
+            }"#]],
     );
 }
 
@@ -98,6 +99,7 @@ fn every_setting_is_kept() {
         expect![[r#"
             {
               "component": "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+              "priority": 0,
               "route": "/v2/images",
               "replicas": {
                 "min": 2,
@@ -179,7 +181,7 @@ fn unknown_keys_are_named_with_the_allowed_ones() {
         ],
         expect![[r#"
             "replica": 3
-              spec.replica: there is no such key, use one of `component`, `route`, `replicas`, `initial_replicas`, `concurrency`, `idle_ttl`, `scaledown_ttl`, `max_requests`, `max_age`, `queue`, `drain_timeout`, `scaling`, `limits`, `env`
+              spec.replica: there is no such key, use one of `component`, `process`, `distribute`, `worker`, `fleet`, `priority`, `route`, `replicas`, `initial_replicas`, `concurrency`, `idle_ttl`, `scaledown_ttl`, `max_requests`, `max_age`, `queue`, `drain_timeout`, `scaling`, `limits`, `env`
               hint: did you mean `replicas`?
             "queue": {"mx": 1}
               spec.queue.mx: there is no such key, use one of `max`, `timeout`

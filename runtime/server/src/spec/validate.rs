@@ -157,6 +157,7 @@ impl RawSpec {
 fn component(written: Option<&str>) -> Result<Digest, SpecError> {
     let hint = "upload the component first; the answer contains its digest";
     let Some(text) = written else {
+        let hint = format!("{hint} (or write a `process` or a `worker` in its place)");
         return Err(SpecError::invalid("component", "is missing").with_hint(hint));
     };
     text.parse()

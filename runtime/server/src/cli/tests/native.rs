@@ -25,7 +25,16 @@ fn replicas_have_a_line_each() {
         ],
     }))
     .unwrap();
-    expect![[r""]].assert_eq(&printed(|out| replicas::write_replicas(out, &list)));
+    expect![[r#"
+
+        REPLICA  KIND     STATE     ONGOING  AGE    PID     MEMORY   CPU    DEVICES     LOAD         NOTE
+        2/7      process  ready     3        1m 5s  100 +1  128 MiB  1.5 s  0,1 (50 %)  2.5 of 10.0  127.0.0.1:4000
+        2/8      process  starting  0        0s     -       -        -      -           -            loads: /health does not answer below 400 yet
+
+        last failures
+          00:00:02.000  replica 6: was killed by SIGKILL
+          00:00:01.000  replica 5: exited with status 1
+    "#]].assert_eq(&printed(|out| replicas::write_replicas(out, &list)));
 }
 
 #[test]
@@ -47,9 +56,21 @@ fn a_machine_shows_who_has_its_devices() {
         ],
     }))
     .unwrap();
-    expect![[r""]].assert_eq(&printed(|out| machine::write_machine(out, &machine)));
+    expect![[r#"
+          replicas      10 of 1000 in use
+          accelerators  2
+
+        DEVICE  NAME       MEMORY             BUSY  LEASED  BY
+        GPU-1   NVIDIA L4  1 GiB of 22.5 GiB  25 %  100 %   a/0 (50 %), b/3 (50 %)
+        1       device 1   ?                  ?     0 %     -
+    "#]]
+    .assert_eq(&printed(|out| machine::write_machine(out, &machine)));
     let bare = api::Machine { slots: 5, slots_free: 5, devices: Vec::new() };
-    expect![[r""]].assert_eq(&printed(|out| machine::write_machine(out, &bare)));
+    expect![[r#"
+          replicas      0 of 5 in use
+          accelerators  none; `samovar up --devices` can name some
+    "#]]
+    .assert_eq(&printed(|out| machine::write_machine(out, &bare)));
 }
 
 #[test]
@@ -68,5 +89,9 @@ fn status_of_a_process_says_what_it_runs_and_what_it_lacks() {
             ["process", "no room", "limited"].iter().any(|word| label.starts_with(word))
         })
         .collect();
-    expect![[r""]].assert_eq(&lines.join("\n"));
+    expect![[r#"
+          process      python3 server.py --fast
+          limited      4 wanted, the machine has accelerators for 3
+          no room      a replica needs 1 accelerators; 2.0 of 2 are leased"#]]
+    .assert_eq(&lines.join("\n"));
 }
