@@ -126,8 +126,8 @@ async fn policy_scales_by_units_in_a_header() {
         "scaling": vast("250ms")});
     samovar.deploy_spec("w", &reporting_process(json!({"MAX_PERF": "70"}), spec)).await;
 
-    // One unit each is no load for a worker that does 70 per second.
-    let light = Steady::start(&samovar.http, None, "");
+    // One unit each, as nonsense counts, is no load for a worker that does 70 per second.
+    let light = Steady::start(&samovar.http, Some("1e400"), "");
     let last = samovar
         .wait_decision("w", "by the reported performance", |last| {
             let reason = text(last, "/reason");
@@ -219,12 +219,12 @@ async fn silent_worker_is_replaced() {
 #[tokio::test]
 async fn worker_that_reports_is_not_silent() {
     let samovar = Native::start().await;
-    let spec = with(one(), json!({"worker": {"timeout": "3s"}}));
+    let spec = with(one(), json!({"worker": {"timeout": "5s"}}));
     samovar.deploy_spec("w", &reporting_process(json!({}), spec)).await;
     let before = samovar.wait_ready("w", 1).await.remove(0);
     samovar
         .wait_view("w", "an age above the time-out", |replicas, _| {
-            number(&replicas[0], "/age_ms") > 6000
+            number(&replicas[0], "/age_ms") > 7500
         })
         .await;
     let after = samovar.wait_ready("w", 1).await.remove(0);
@@ -273,4 +273,15 @@ async fn process_on_its_own_word_or_on_its_health_as_the_spec_says() {
     let ready = samovar.wait_ready("w", 1).await;
     assert_eq!(ready[0]["max_perf"], Value::Null);
     samovar.http.get("/w/pid").await.expect(200);
+}
+
+#[tokio::test]
+async fn workers_are_told_the_address_that_the_operator_names() {
+    let url = "http://control.example:7000/samovar";
+    let samovar = Native::start_with(&["--workers-url", url]).await;
+    samovar.deploy_spec("w", &reporting_process(json!({}), json!({"replicas": "0..1"}))).await;
+    let join = samovar.admin.get("/v1/deployments/w/join").await.expect(200).json();
+    assert_eq!(text(&join, "/report_addr"), format!("{url}/workers/w"));
+    let shown = samovar.cli().ok(&["join", "w"]).await;
+    assert!(shown.contains(&format!("export REPORT_ADDR='{url}/workers/w'")), "{shown}");
 }

@@ -314,3 +314,26 @@ async fn tokens_of_operators_and_of_workers_open_different_doors() {
     let log = samovar.log("w").await;
     assert!(!log.iter().any(|line| text(line, "/line").contains(&join.token)), "{log:?}");
 }
+
+#[tokio::test]
+async fn more_workers_than_anybody_has_are_refused() {
+    const MOST: u16 = 1000;
+    let samovar = Native::start().await;
+    let join = samovar.deploy_external("w", json!({})).await;
+    let worker = Worker::start(&join, "first").await;
+    worker.report(json!({})).await.expect(200);
+    let other = |number: u16| {
+        let url = format!("http://127.0.0.1:{}", 10_000 + number);
+        worker.message(json!({"id": number, "url": url, "loadtime": 0.0, "max_perf": 0.0}))
+    };
+    for number in 1..MOST {
+        join.report(&other(number)).await.expect(200);
+    }
+    join.report(&other(MOST)).await.refused(409, "too-many-workers");
+    // Those that are there go on, and who leaves makes room.
+    worker.report(json!({})).await.expect(200);
+    assert_eq!(samovar.wait_ready("w", 1).await.len(), 1);
+    let leave = json!({"id": 1, "mtoken": join.token}).to_string();
+    join.post("leave/", leave).await.expect(200);
+    join.report(&other(MOST)).await.expect(200);
+}

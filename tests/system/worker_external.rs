@@ -125,7 +125,7 @@ async fn worker_that_leaves_finishes_its_requests() {
 #[tokio::test]
 async fn silent_worker_is_left_out() {
     let samovar = Native::start().await;
-    let join = samovar.deploy_external("w", json!({"worker": {"timeout": "3s"}})).await;
+    let join = samovar.deploy_external("w", json!({"worker": {"timeout": "5s"}})).await;
     let steady = Worker::loaded(&join, "1").await;
     let mut silent = Worker::loaded(&join, "2").await;
     samovar.wait_ready("w", 2).await;
@@ -296,7 +296,7 @@ async fn idle_pool_ends_its_processes_and_keeps_its_workers() {
 #[tokio::test]
 async fn crashed_worker_costs_its_requests_and_is_left_out() {
     let samovar = Native::start().await;
-    let spec = json!({"worker": {"timeout": "3s"}, "queue": {"timeout": "100ms"}});
+    let spec = json!({"worker": {"timeout": "5s"}});
     let join = samovar.deploy_external("w", spec).await;
     let mut worker = Worker::loaded(&join, "1").await;
     samovar.wait_ready("w", 1).await;
@@ -351,5 +351,42 @@ async fn workers_come_back_after_a_restart_of_the_server() {
     samovar.wait_ready("w", 1).await;
     let status = samovar.status("w").await;
     assert_eq!(ready(&status), 1);
+    assert_eq!(shares(&samovar, 2).await, ["7"; 2]);
+}
+
+#[tokio::test]
+async fn worker_may_say_a_name_for_its_address() {
+    let samovar = Native::start().await;
+    let join = samovar.deploy_external("w", json!({})).await;
+    let worker = Worker::start(&join, "7").await;
+    let url = worker.url().replace("127.0.0.1", "localhost");
+    worker.report(json!({"url": url})).await.expect(200);
+    let replica = samovar.wait_ready("w", 1).await.remove(0);
+    names(&replica["address"], &["localhost"]);
+    assert_eq!(shares(&samovar, 3).await, ["7"; 3]);
+}
+
+#[tokio::test]
+async fn deleted_deployment_has_no_workers_and_a_new_one_takes_them_in() {
+    let samovar = Native::start().await;
+    let join = samovar.deploy_external("w", json!({})).await;
+    let worker = Worker::start(&join, "7").await;
+    worker.report(json!({})).await.expect(200);
+    samovar.wait_ready("w", 1).await;
+    let held = at_once(&samovar.http, "/w/hold", 1);
+    samovar.wait_status("w", "one ongoing", |status| number(status, "/ongoing") == 1).await;
+    samovar.delete("w").await;
+    worker.let_go();
+    assert_eq!(held.answers().await[0].status, 200);
+    eventually("its reports are refused", async || {
+        let reply = worker.report(json!({})).await;
+        (reply.status == 404).then_some(())
+    })
+    .await;
+    let again = samovar.deploy_external("w", json!({})).await;
+    assert_eq!(again.token, join.token, "workers need not be told anew");
+    assert_eq!(samovar.view("w").await["replicas"], json!([]));
+    worker.report(json!({})).await.expect(200);
+    samovar.wait_ready("w", 1).await;
     assert_eq!(shares(&samovar, 2).await, ["7"; 2]);
 }

@@ -160,8 +160,7 @@ async fn vast_policy_scales_the_package_under_load() {
 #[tokio::test]
 async fn package_that_is_started_by_hand_joins() {
     let samovar = Native::start().await;
-    let worker = with(worker(), json!({"timeout": "15s"}));
-    let spec = json!({"worker": worker, "queue": {"timeout": "500ms"}});
+    let spec = json!({"worker": worker(), "queue": {"timeout": "500ms"}});
     samovar.deploy_spec("v", &external(spec)).await;
     let join = Join::of(&samovar, "v").await;
     let port = free_port();
