@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// How long the last words of a process are waited for, if another holds its output open.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Between two looks whether those that were asked to end have ended.
 const LOOK_MIN: Duration = Duration::from_millis(5);
 const LOOK_MAX: Duration = Duration::from_millis(100);
@@ -72,6 +72,8 @@ impl Group {
         let started = self.warden.launch(self.number, launch).await;
         let started = started.map_err(|error| what.why_not(&error))?;
         let member = self.follow(started, endpoint);
+        let rank = u32::try_from(self.members.len()).expect("a gang has fewer members");
+        self.tap.started(rank, member.pid);
         self.members.push(member);
         Ok(())
     }
@@ -190,10 +192,10 @@ impl Group {
     pub(crate) fn usage(&self) -> crate::Usage {
         let seen = self.warden.census.latest();
         let mut usage = seen.of(self.number).map(|seen| seen.usage.clone()).unwrap_or_default();
-        if usage.pids.is_empty() {
-            // It was not looked at since it started.
-            usage.pids = self.members.iter().map(|member| member.pid).collect();
-        }
+        // Some may have started since it was looked at.
+        usage.pids.extend(self.members.iter().map(|member| member.pid));
+        usage.pids.sort_unstable();
+        usage.pids.dedup();
         usage
     }
 

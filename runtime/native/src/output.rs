@@ -36,6 +36,9 @@ pub trait Output: Send + Sync {
 
     /// Something that we have to say about the replica.
     fn note(&self, text: &str);
+
+    /// A member runs, and is not ready yet. Nothing needs to be done about it.
+    fn started(&self, _rank: u32, _pid: i32) {}
 }
 
 /// What all readers of a replica share.
@@ -55,6 +58,10 @@ impl Tap {
 
     pub(crate) fn note(&self, text: &str) {
         self.output.note(text);
+    }
+
+    pub(crate) fn started(&self, rank: u32, pid: i32) {
+        self.output.started(rank, pid);
     }
 
     /// What a member wrote last, preferably to stderr.

@@ -1,17 +1,17 @@
 //! Ports and socket files that belong to one replica for as long as anything of it is there.
 
 use crate::plan::Endpoint;
-use parking_lot::Mutex;
-use std::collections::BTreeSet;
 use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Below are the ports that services have by custom.
 const LOWEST: u16 = 20_000;
@@ -26,16 +26,10 @@ pub(crate) struct Ports {
     /// Outside the range from which the kernel serves outgoing connections and whoever asks for
     /// any port: out of that one a port could be given away before the replica binds it.
     candidates: Vec<u16>,
-    taken: Mutex<Taken>,
+    /// Goes round, so that a port rests before it is given again.
+    next: AtomicUsize,
     sockets: PathBuf,
     sockets_made: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Taken {
-    ports: BTreeSet<u16>,
-    /// Goes round, so that a port rests before it is given again.
-    next: usize,
 }
 
 /// A port or a socket file that nobody else is given before this is dropped. Put it into the
@@ -43,8 +37,13 @@ struct Taken {
 #[derive(Debug)]
 pub struct Lease {
     endpoint: Endpoint,
-    ports: Arc<Ports>,
+    _claim: Option<Claim>,
 }
+
+/// Keeps a port from other servers too, whatever their processes: a socket whose name in the
+/// abstract namespace says which. That namespace is of the same network as the ports, and leaves
+/// nothing behind.
+type Claim = UnixDatagram;
 
 impl Lease {
     /// The address.
@@ -63,12 +62,8 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        match &self.endpoint {
-            Endpoint::Tcp(address) => {
-                self.ports.taken.lock().ports.remove(&address.port());
-            }
-            // The replica may never have made it.
-            Endpoint::Unix(path) => _ = fs::remove_file(path),
+        if let Endpoint::Unix(path) = &self.endpoint {
+            _ = fs::remove_file(path); // The replica may never have made it.
         }
     }
 }
@@ -79,40 +74,38 @@ impl Ports {
         let ephemeral = ephemeral.as_deref().and_then(parse_range).unwrap_or(32_768..=60_999);
         let candidates = (LOWEST..=u16::MAX).filter(|port| !ephemeral.contains(port)).collect();
         // Two servers on one machine begin at different places.
-        let next = usize::from(RandomState::new().hash_one("port").to_le_bytes()[0]) << 6;
+        let hash = RandomState::new().hash_one("port").to_le_bytes();
+        let next = usize::from(u16::from_le_bytes([hash[0], hash[1]]));
         Ports {
             candidates,
-            taken: Mutex::new(Taken { next, ..Taken::default() }),
+            next: AtomicUsize::new(next),
             sockets: sockets.to_owned(),
             sockets_made: AtomicU64::new(0),
         }
     }
 
-    /// A port of the loopback interface that nobody listens on.
-    pub(crate) fn lease_port(self: &Arc<Self>) -> io::Result<Lease> {
-        let mut taken = self.taken.lock();
-        let port = match self.next_candidate(&mut taken) {
-            Some(port) => port,
-            None => any_port(&taken)?,
-        };
-        taken.ports.insert(port);
-        let endpoint = Endpoint::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        Ok(Lease { endpoint, ports: Arc::clone(self) })
-    }
-
-    fn next_candidate(&self, taken: &mut Taken) -> Option<u16> {
+    /// A port of the loopback interface that nobody listens on or has a lease of.
+    pub(crate) fn lease_port(&self) -> io::Result<Lease> {
         for _ in 0..TRIES_MAX.min(self.candidates.len()) {
-            let port = self.candidates[taken.next % self.candidates.len()];
-            taken.next = taken.next.wrapping_add(1);
-            if !taken.ports.contains(&port) && is_free(port) {
-                return Some(port);
+            let next = self.next.fetch_add(1, Ordering::Relaxed);
+            let port = self.candidates[next % self.candidates.len()];
+            if let Some(claim) = claim(port)?
+                && is_free(port)
+            {
+                return Ok(port_lease(port, claim));
             }
         }
-        None
+        for _ in 0..TRIES_MAX {
+            let any = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?.local_addr()?.port();
+            if let Some(claim) = claim(any)? {
+                return Ok(port_lease(any, claim));
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::AddrInUse, "no free port left"))
     }
 
     /// A path for a Unix socket that does not exist.
-    pub(crate) fn lease_socket(self: &Arc<Self>) -> io::Result<Lease> {
+    pub(crate) fn lease_socket(&self) -> io::Result<Lease> {
         let number = self.sockets_made.fetch_add(1, Ordering::Relaxed);
         let path = self.sockets.join(format!("{}-{number}.sock", std::process::id()));
         let length = path.as_os_str().len();
@@ -126,7 +119,7 @@ impl Ports {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.sockets)?;
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(Lease { endpoint: Endpoint::Unix(path), ports: Arc::clone(self) }),
+            _ => Ok(Lease { endpoint: Endpoint::Unix(path), _claim: None }),
         }
     }
 
@@ -148,15 +141,19 @@ fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
 }
 
-fn any_port(taken: &Taken) -> io::Result<u16> {
-    for _ in 0..TRIES_MAX {
-        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        let port = listener.local_addr()?.port();
-        if !taken.ports.contains(&port) {
-            return Ok(port);
-        }
+fn port_lease(port: u16, claim: Claim) -> Lease {
+    let endpoint = Endpoint::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    Lease { endpoint, _claim: Some(claim) }
+}
+
+/// Takes a port, unless somebody else has.
+fn claim(port: u16) -> io::Result<Option<Claim>> {
+    let name = unix::net::SocketAddr::from_abstract_name(format!("samovar-port-{port}"))?;
+    match UnixDatagram::bind_addr(&name) {
+        Ok(claim) => Ok(Some(claim)),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(None),
+        Err(error) => Err(error),
     }
-    Err(io::Error::new(io::ErrorKind::AddrInUse, "no free port left"))
 }
 
 fn parse_range(text: &str) -> Option<RangeInclusive<u16>> {
@@ -173,14 +170,15 @@ mod tests {
         let mut ports = Ports::new(Path::new("/nowhere"));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let busy = listener.local_addr().unwrap().port();
-        let free: Vec<u16> =
-            ports.candidates.iter().copied().filter(|port| is_free(*port)).collect();
+        let free = [(); 2].map(|()| ports.lease_port().unwrap()); // By chance, so nobody's.
+        let mut free = free.map(|lease| lease.port().unwrap());
+        free.sort_unstable();
         ports.candidates = vec![busy, free[0], free[1]];
-        let ports = Arc::new(ports);
-        let (first, second) = (ports.lease_port().unwrap(), ports.lease_port().unwrap());
+        let other = Ports { candidates: ports.candidates.clone(), ..Ports::new(Path::new("/x")) };
+        let (first, second) = (ports.lease_port().unwrap(), other.lease_port().unwrap());
         let mut given = [first.port().unwrap(), second.port().unwrap()];
         given.sort_unstable();
-        assert_eq!(given, free[..2], "the busy one is left out");
+        assert_eq!(given, free, "the busy one is left out");
         let third = ports.lease_port().unwrap().port().unwrap();
         assert!(!given.contains(&third) && third != busy, "from the kernel");
         drop(first);
@@ -191,7 +189,7 @@ mod tests {
     fn socket_files_go_with_their_lease() {
         let folder = tempfile::tempdir().unwrap();
         let sockets = folder.path().join("s");
-        let ports = Arc::new(Ports::new(&sockets));
+        let ports = Ports::new(&sockets);
         let (first, second) = (ports.lease_socket().unwrap(), ports.lease_socket().unwrap());
         assert_ne!(first.endpoint(), second.endpoint());
         assert_eq!(first.port(), None);
@@ -202,7 +200,7 @@ mod tests {
         assert!(path.exists() && !sockets.join("1-0.sock").exists());
         drop(first);
         assert!(!path.exists());
-        let long = Arc::new(Ports::new(&folder.path().join("x".repeat(100))));
+        let long = Ports::new(&folder.path().join("x".repeat(100)));
         assert!(long.lease_socket().unwrap_err().to_string().contains("the system allows 107"));
     }
 

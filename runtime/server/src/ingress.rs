@@ -209,6 +209,8 @@ async fn serve_native(
 
 /// Says for whom the request is sent on.
 fn forwarded(mut request: Request<Incoming>, peer: SocketAddr) -> Request<Incoming> {
+    // Before ours is added, or a client could name it as one that goes no further.
+    samovar_proxy::headers::clean_request(request.headers_mut());
     let address = peer.ip().to_canonical();
     // Several lines are one list.
     let before = request.headers().get_all(&FORWARDED_FOR).iter();

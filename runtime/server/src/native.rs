@@ -249,6 +249,7 @@ impl Native {
             options: options(spec),
             log: Arc::clone(&parts.log),
             waiting: parking_lot::Mutex::default(),
+            starting: parking_lot::Mutex::default(),
         }
     }
 

@@ -26,6 +26,21 @@ use tokio_util::sync::CancellationToken;
 /// How long a worker that could not be reached is left alone.
 const SHUNNED: Duration = Duration::from_secs(10);
 
+/// How long a worker on a machine that was given back is left alone, should it go on reporting:
+/// longer than the fleet hook tries to give a machine back.
+const GIVEN_BACK: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// Why a pool lets go of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// It is not wanted any more.
+    Done,
+    /// It cannot be reached.
+    Lost,
+    /// Its machine goes.
+    GivenBack,
+}
+
 /// All workers of a deployment. Outlives revisions.
 #[derive(Default)]
 pub struct Crew {
@@ -48,7 +63,7 @@ enum Link {
     Ordered(Ordered),
     /// It joined by itself, and a pool took it in.
     Adopted { pool: Weak<WarmPool>, lease: Lease, trouble: Arc<Trouble> },
-    /// It reports, but could not be reached. Not tried again before then.
+    /// It may report, but is given no requests before then.
     Shunned(Timestamp),
 }
 
@@ -162,9 +177,8 @@ impl Crew {
         Some(ordered)
     }
 
-    /// A worker is not wanted any more, or `is_lost`: not to be reached. Its trouble tells it from
-    /// a later one of the same name.
-    pub fn forget(&self, id: &str, trouble: &Arc<Trouble>, is_lost: bool) {
+    /// A worker is not wanted any more. Its trouble tells it from a later one of the same name.
+    pub fn forget(&self, id: &str, trouble: &Arc<Trouble>, parting: Parting) {
         let mut inner = self.inner.lock();
         let Some(inner) = inner.as_mut() else { return };
         let is_own = inner.links.get(id).is_some_and(|link| match link {
@@ -178,10 +192,16 @@ impl Crew {
         // One that joined by itself goes on reporting: it is forgotten when it leaves.
         if let Some(Link::Ordered(_)) = inner.links.remove(id) {
             inner.registry.remove(id);
-        } else if is_lost {
-            inner.tell(id, &format!("cannot be reached; tried again in {SHUNNED:?}"));
-            inner.links.insert(id.to_owned(), Link::Shunned(clock::now() + SHUNNED));
         }
+        let shunned = match parting {
+            Parting::Done => return,
+            Parting::Lost => {
+                inner.tell(id, &format!("cannot be reached; tried again in {SHUNNED:?}"));
+                SHUNNED
+            }
+            Parting::GivenBack => GIVEN_BACK,
+        };
+        inner.links.insert(id.to_owned(), Link::Shunned(clock::now() + shunned));
     }
 
     /// Where a worker listens.
@@ -294,8 +314,7 @@ impl Crew {
         };
         let Some(live) = pool.upgrade() else { return };
         let trouble = Arc::new(Trouble::default());
-        let link =
-            WorkerLink { crew: Arc::clone(self), id: id.clone(), trouble: Arc::clone(&trouble) };
+        let link = WorkerLink::new(self, &id, &trouble, Parting::Done);
         let upstream = Upstream::new(upstream_address(address), options);
         let replica = NativeReplica::new(upstream, envelopes, Some(link), ReplicaBody::Joined);
         if let Some(lease) = live.adopt(replica)

@@ -1,6 +1,6 @@
 //! Workers elsewhere that a pool orders: the fleet hook makes a machine, whose worker then joins.
 
-use super::crew::{Crew, Ordered, upstream_address};
+use super::crew::{Crew, Ordered, Parting, upstream_address};
 use super::process::StartError;
 use super::replica::{NativeReplica, ReplicaBody, WorkerLink};
 use crate::api;
@@ -85,11 +85,7 @@ impl ExternalSource {
         let Some(ordered) = self.crew.expect(&id) else {
             return Err(StartError::Failed("the deployment takes no workers".to_owned()));
         };
-        let link = WorkerLink {
-            crew: Arc::clone(&self.crew),
-            id: id.clone(),
-            trouble: Arc::clone(&ordered.trouble),
-        };
+        let link = WorkerLink::new(&self.crew, &id, &ordered.trouble, Parting::GivenBack);
         // From here on the machine is given back, whatever happens, even if this is given up.
         let rented = Rented {
             fleet: Arc::clone(fleet),
@@ -228,9 +224,6 @@ impl Order {
 
 impl Drop for Order {
     fn drop(&mut self) {
-        if let Some(link) = &self.link {
-            link.crew.forget(&link.id, &link.trouble, false);
-        }
         if let Some(rented) = self.rented.take() {
             rented.give_back(&Handle::current());
         }

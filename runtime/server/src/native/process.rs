@@ -1,6 +1,6 @@
 //! Replicas that are processes of this machine: what they are told, and how they start.
 
-use super::crew::{Crew, Ordered};
+use super::crew::{Crew, Ordered, Parting};
 use super::ledger::Held;
 use super::replica::{NativeReplica, ReplicaBody, WorkerLink};
 use crate::api;
@@ -12,8 +12,8 @@ use samovar_core::gang::{self, Gang, Placement};
 use samovar_core::replica::ReplicaId;
 use samovar_core::time::Timestamp;
 use samovar_native::{
-    Asked, Endpoint, Keep, Lease, Liveness, MemberPlan, Output, ReadyWhen, Replica, ReplicaPlan,
-    Stream,
+    Asked, Endpoint, Failure, Keep, Lease, Liveness, MemberPlan, Output, ReadyWhen, Replica,
+    ReplicaPlan, Stream,
 };
 use samovar_proxy::{Address as UpstreamAddress, Options, Upstream};
 use samovar_workers::address::Address;
@@ -29,6 +29,8 @@ use tokio::sync::OwnedSemaphorePermit;
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// How soon a start is tried again for which the machine had no room.
 const ROOM_RETRY: Duration = Duration::from_millis(200);
+/// Tries to start a replica whose ports were taken meanwhile.
+const PORTS_TRIED_MAX: u32 = 5;
 /// What stands for the port in an argument.
 const PORT_IN_ARGUMENT: &str = "{port}";
 
@@ -70,6 +72,39 @@ pub struct ProcessSource {
     pub(super) log: Arc<DeploymentLog>,
     /// Since when a gang waits for devices.
     pub(super) waiting: Mutex<Option<Timestamp>>,
+    /// The processes of replicas that are not ready.
+    pub(super) starting: Mutex<BTreeMap<ReplicaId, Pids>>,
+}
+
+/// Numbers of processes, as they are started.
+type Pids = Arc<Mutex<Vec<u32>>>;
+
+/// A replica that starts; forgotten when that has ended, however it ends.
+struct Starting<'a> {
+    source: &'a ProcessSource,
+    id: ReplicaId,
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        self.source.starting.lock().remove(&self.id);
+    }
+}
+
+/// Why one attempt to start a replica failed.
+enum Fault {
+    /// Another program has a port that was free a moment ago.
+    AddressTaken(String),
+    Other(String),
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        match failure.kind() {
+            "address_taken" => Fault::AddressTaken(failure.to_string()),
+            _ => Fault::Other(failure.to_string()),
+        }
+    }
 }
 
 /// One process of a replica before it starts.
@@ -102,11 +137,36 @@ impl ProcessSource {
         place: OwnedSemaphorePermit,
     ) -> Result<NativeReplica, StartError> {
         let devices = Arc::new(self.lease(id)?);
-        let mut members = self
-            .members(&devices)
-            .map_err(|error| StartError::Failed(format!("find a free port: {error}")))?;
+        // Also if this is given up: others get these when the processes are gone.
+        let keep = Arc::new((Arc::clone(&devices), place, self.native.alive()));
+        let pids = Arc::new(Mutex::default());
+        let _starting = Starting { source: self, id };
+        self.starting.lock().insert(id, Arc::clone(&pids));
+        let output = Arc::new(Log { log: Arc::clone(&self.log), replica: id.0, pids });
+        let mut tries = 1;
+        loop {
+            let keep = Keep::new(Arc::clone(&keep));
+            match self.attempt(keep, Arc::clone(&output), &devices).await {
+                Ok(replica) => return Ok(replica),
+                // Somebody else took the port between looking and starting.
+                Err(Fault::AddressTaken(_)) if tries < PORTS_TRIED_MAX => tries += 1,
+                Err(Fault::AddressTaken(reason) | Fault::Other(reason)) => {
+                    return Err(StartError::Failed(reason));
+                }
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        keep: Keep,
+        output: Arc<Log>,
+        devices: &Arc<Held>,
+    ) -> Result<NativeReplica, Fault> {
+        let no_port = |error| Fault::Other(format!("find a free port: {error}"));
+        let mut members = self.members(devices).map_err(no_port)?;
         let first = &mut members.list[0];
-        let mut speaker = self.speaker(first)?;
+        let mut speaker = self.speaker(first).map_err(Fault::Other)?;
         if let Some(speaker) = &mut speaker {
             // What the user says wins, so that every variable can be set otherwise.
             first.env.splice(0..0, std::mem::take(&mut speaker.env));
@@ -116,29 +176,18 @@ impl ProcessSource {
             members.leases.push(speaker.lease);
             (Some(speaker.link), Some(speaker.ordered))
         });
-        let mut plan = self.plan(members, ordered.as_ref());
-        // Also if this is given up: others get the devices when the processes are gone.
-        plan.keep = Keep::new((Arc::clone(&devices), place, self.native.alive()));
-        let output = Arc::new(Log { log: Arc::clone(&self.log), replica: id.0 });
+        let plan = ReplicaPlan { keep, ..self.plan(members, ordered.as_ref()) };
         let started = Replica::start(self.native.warden(), plan, output);
         let processes = match &ordered {
-            None => started.await.map_err(|failure| failure.to_string()),
+            None => started.await?,
             Some(ordered) => tokio::select! {
-                started = started => started.map_err(|failure| failure.to_string()),
-                reason = ordered.trouble.raised() => Err(reason),
+                started = started => started?,
+                reason = ordered.trouble.raised() => return Err(Fault::Other(reason)),
             },
         };
-        let processes = match processes {
-            Ok(processes) => processes,
-            Err(reason) => {
-                if let Some(link) = link {
-                    link.crew.forget(&link.id, &link.trouble, false);
-                }
-                return Err(StartError::Failed(reason));
-            }
-        };
         let upstream = Upstream::new(address, self.options.clone());
-        let body = ReplicaBody::Processes { processes: Arc::new(processes), devices };
+        let body =
+            ReplicaBody::Processes { processes: Arc::new(processes), devices: Arc::clone(devices) };
         Ok(NativeReplica::new(upstream, self.envelopes.clone(), link, body))
     }
 
@@ -260,23 +309,18 @@ impl ProcessSource {
     }
 
     /// What the first process needs to report, if it is to.
-    fn speaker(&self, first: &Member) -> Result<Option<Speaker>, StartError> {
+    fn speaker(&self, first: &Member) -> Result<Option<Speaker>, String> {
         let (Some(_), Some(port)) = (&self.worker, first.lease.port()) else { return Ok(None) };
-        let failed = |error: String| StartError::Failed(error);
         let number = self.native.next_worker();
         let id = number.to_string();
-        let token = Secret::generate().map_err(|error| failed(error.to_string()))?;
+        let token = Secret::generate().map_err(|error| error.to_string())?;
         let address = Address::of(LOOPBACK, port);
         let Some(ordered) = self.crew.start(&id, &token, address.clone()) else {
-            return Err(failed("the deployment takes no workers".to_owned()));
+            return Err("the deployment takes no workers".to_owned());
         };
         let lease = self.native.warden().lease_port();
-        let lease = lease.map_err(|error| failed(format!("find a free port: {error}")))?;
-        let link = WorkerLink {
-            crew: Arc::clone(&self.crew),
-            id: id.clone(),
-            trouble: Arc::clone(&ordered.trouble),
-        };
+        let lease = lease.map_err(|error| format!("find a free port: {error}"))?;
+        let link = WorkerLink::new(&self.crew, &id, &ordered.trouble, Parting::Done);
         let report_addr = self.native.report_address(&self.deployment);
         let env = environment::variables(&environment::Start {
             id: number,
@@ -335,7 +379,10 @@ impl ProcessSource {
     }
 
     /// What is known of a replica that is not ready.
-    pub fn describe_start(&self, _id: ReplicaId, mut replica: api::Replica) -> api::Replica {
+    pub fn describe_start(&self, id: ReplicaId, mut replica: api::Replica) -> api::Replica {
+        if let Some(pids) = self.starting.lock().get(&id) {
+            replica.pids.clone_from(&pids.lock());
+        }
         let says_itself = self.worker.as_ref().is_some_and(|worker| worker.reports_ready);
         let message = match &self.spec.health.path {
             _ if says_itself => "loads: has not reported that it is loaded".to_owned(),
@@ -359,6 +406,7 @@ fn upstream_address(endpoint: &Endpoint) -> UpstreamAddress {
 struct Log {
     log: Arc<DeploymentLog>,
     replica: u64,
+    pids: Pids,
 }
 
 impl Output for Log {
@@ -373,5 +421,13 @@ impl Output for Log {
 
     fn note(&self, text: &str) {
         self.log.push_text(Some(self.replica), LogStream::System, text);
+    }
+
+    fn started(&self, rank: u32, pid: i32) {
+        let mut pids = self.pids.lock();
+        if rank == 0 {
+            pids.clear(); // Another attempt.
+        }
+        pids.push(pid.unsigned_abs());
     }
 }

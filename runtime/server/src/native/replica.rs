@@ -1,6 +1,6 @@
 //! One native replica: how it is called, how it is doing, and that nothing of it stays behind.
 
-use super::crew::{Crew, Figures};
+use super::crew::{Crew, Figures, Parting};
 use super::ledger::Held;
 use crate::api;
 use http::{Request, Response};
@@ -54,6 +54,22 @@ pub struct WorkerLink {
     pub id: String,
     /// What ended it, when it says so or falls silent.
     pub trouble: Arc<Trouble>,
+    /// What is made of it when this is dropped.
+    parting: Parting,
+}
+
+impl WorkerLink {
+    /// The worker `id` of a crew. When this is dropped, they part.
+    pub fn new(crew: &Arc<Crew>, id: &str, trouble: &Arc<Trouble>, parting: Parting) -> Self {
+        let (crew, trouble) = (Arc::clone(crew), Arc::clone(trouble));
+        WorkerLink { crew, id: id.to_owned(), trouble, parting }
+    }
+}
+
+impl Drop for WorkerLink {
+    fn drop(&mut self) {
+        self.crew.forget(&self.id, &self.trouble, self.parting);
+    }
 }
 
 /// Why a worker failed, told once.
@@ -175,7 +191,8 @@ impl NativeReplica {
                 let message = told(&error);
                 Err(match error.failure {
                     SendFailure::Connect { .. } | SendFailure::ConnectTimeout { .. } => {
-                        self.unreachable.fetch_add(1, Ordering::Relaxed);
+                        let more = if is_gone(&error.failure) { UNREACHABLE_MAX } else { 1 };
+                        self.unreachable.fetch_add(more, Ordering::Relaxed);
                         let unsent = error.request.map(|request| *request);
                         SendFault::Unreachable { message, unsent }
                     }
@@ -237,8 +254,12 @@ impl Drop for NativeReplica {
     fn drop(&mut self) {
         self.ending.cancel();
         self.upstream.close();
-        if let Some(worker) = &self.worker {
-            worker.crew.forget(&worker.id, &worker.trouble, self.is_lost());
+        let is_lost = self.is_lost();
+        if let Some(worker) = &mut self.worker
+            && worker.parting == Parting::Done
+            && is_lost
+        {
+            worker.parting = Parting::Lost;
         }
         match self.body.take() {
             Some(ReplicaBody::Processes { processes, .. }) => {
@@ -247,6 +268,17 @@ impl Drop for NativeReplica {
             Some(ReplicaBody::Rented(rented)) => rented.give_back(&self.runtime),
             Some(ReplicaBody::Joined) | None => {}
         }
+    }
+}
+
+/// Whether nobody listens there, rather than somebody who is busy.
+fn is_gone(failure: &SendFailure) -> bool {
+    use std::io::ErrorKind;
+    match failure {
+        SendFailure::Connect { source, .. } => {
+            matches!(source.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound)
+        }
+        _ => false,
     }
 }
 
