@@ -327,7 +327,8 @@ impl Running {
     }
 }
 
-async fn eventually_or<T>(mut probe: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+/// Asks `probe` until it answers; none when [`DEADLINE`] has passed without one.
+pub(crate) async fn eventually_or<T>(mut probe: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let give_up = tokio::time::Instant::now() + DEADLINE;
     while tokio::time::Instant::now() < give_up {
         if let Some(answer) = probe().await {
