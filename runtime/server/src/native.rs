@@ -306,6 +306,14 @@ impl Native {
         Some(terms)
     }
 
+    /// A revision did not become live. Its workers may not report if those of the live one may not.
+    pub fn unsettle_crew(&self, deployment: &Deployment) {
+        if deployment.live().workers.is_none() {
+            self.crews.remove(&deployment.name);
+            deployment.crew.close();
+        }
+    }
+
     /// A revision is live: its workers are treated as it says, and those that joined are its own.
     pub fn settle_crew(&self, deployment: &Deployment, revision: &Revision) {
         let crew = &deployment.crew;

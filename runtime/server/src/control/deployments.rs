@@ -66,7 +66,15 @@ impl Control {
         });
         let new_scaling = self.scaling_for(existing.as_deref(), &spec, &parts).await?;
         let number = existing.as_ref().map_or(1, |deployment| deployment.live().number + 1);
-        let revision = self.start_revision(name, number, spec, world, &parts).await?;
+        let revision = match self.start_revision(name, number, spec, world, &parts).await {
+            Ok(revision) => revision,
+            Err(error) => {
+                if let Some(deployment) = &existing {
+                    self.native.unsettle_crew(deployment);
+                }
+                return Err(error);
+            }
+        };
         match existing {
             None => {
                 let scaling = new_scaling.expect("a new deployment has a new policy");
