@@ -1,7 +1,7 @@
 //! The examples in `plugins/native`, deployed with their own manifests, do what they promise.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::Signal;
 use samovar_tests::native::{self, Process};
@@ -95,6 +95,16 @@ impl Drop for End {
     }
 }
 
+/// A worker that the test started itself, and ends.
+struct ByHand(Child);
+
+impl Drop for ByHand {
+    fn drop(&mut self) {
+        let _ = self.0.kill(); // It may have ended.
+        let _ = self.0.wait();
+    }
+}
+
 #[tokio::test]
 async fn hello_autoscaler_joins_by_hand() {
     let native = Native::start().await;
@@ -103,8 +113,8 @@ async fn hello_autoscaler_joins_by_hand() {
     command.arg(folder("hello-autoscaler").join("server.py"));
     command.args(["--join", &join.report_addr, "--token", &join.token, "--port", "0"]);
     command.stdin(Stdio::null()).stderr(Stdio::null());
-    let mut worker = command.spawn().expect("start the worker");
-    let process = Process::of(i32::try_from(worker.id()).expect("a small number"));
+    let mut worker = ByHand(command.spawn().expect("start the worker"));
+    let process = Process::of(i32::try_from(worker.0.id()).expect("a small number"));
     let process = process.expect("it runs");
     let replica = native.wait_ready("w", 1).await.remove(0);
     assert_eq!(replica["kind"], "external");
@@ -112,7 +122,7 @@ async fn hello_autoscaler_joins_by_hand() {
     assert_eq!(reply, json!({"value": 3}));
     process.signal(Signal::TERM);
     native.wait_view("w", "no replica", |all, _| all.is_empty()).await;
-    let status = worker.wait().expect("it is our child");
+    let status = worker.0.wait().expect("it is our child");
     assert!(status.success(), "{status}");
 }
 
