@@ -1,5 +1,6 @@
 //! One HTTP question to a replica, and what to make of the answer. As little HTTP as it takes: a
-//! request line out, a status line in, the connection is closed.
+//! request line out, a status line in. The rest is read and thrown away, since to close a connection
+//! with unread bytes resets it, which many servers log as an error.
 
 use crate::failure::seconds;
 use crate::plan::Endpoint;
@@ -10,6 +11,10 @@ use tokio::net::{TcpStream, UnixStream};
 
 /// A status line begins within so many bytes, or it is none.
 const ANSWER_BYTES_MAX: usize = 64;
+/// So much of an answer is read before the connection is closed all the same.
+const REST_BYTES_MAX: u64 = 64 << 10;
+/// How long the rest of an answer is waited for.
+const REST_TIME_MAX: Duration = Duration::from_millis(250);
 /// So much of an answer that is not HTTP is quoted.
 const QUOTE_BYTES_MAX: usize = 24;
 
@@ -133,6 +138,9 @@ async fn talk(
             Ok(_) => {}
         }
         if let Some(answer) = judge(&answer) {
+            let mut rest = head.into_inner().take(REST_BYTES_MAX);
+            let drain = tokio::io::copy(&mut rest, &mut tokio::io::sink());
+            _ = tokio::time::timeout(REST_TIME_MAX, drain).await;
             return answer;
         }
     }
