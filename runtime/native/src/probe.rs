@@ -139,7 +139,8 @@ async fn talk(
         }
         if let Some(answer) = judge(&answer) {
             let mut rest = head.into_inner().take(REST_BYTES_MAX);
-            let drain = tokio::io::copy(&mut rest, &mut tokio::io::sink());
+            let mut sink = tokio::io::sink();
+            let drain = tokio::io::copy(&mut rest, &mut sink);
             _ = tokio::time::timeout(REST_TIME_MAX, drain).await;
             return answer;
         }
