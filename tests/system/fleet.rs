@@ -359,6 +359,24 @@ async fn machine_that_is_given_back_is_not_taken_in_again() {
 }
 
 #[tokio::test]
+async fn machine_that_scaling_gave_back_stays_away() {
+    let fleet = Fleet::start().await;
+    let samovar = fleet.samovar();
+    samovar.push_policy("steered", BAD_POLICY).await;
+    let spec = json!({"scaling": steered(2), "scaledown_ttl": "1ms"});
+    fleet.deploy("slow", json!({}), spec).await;
+    samovar.wait_ready("w", 2).await;
+    let machines = fleet.processes();
+    samovar.swap("w", "steered", json!({"scale": "replicas:0"})).await.expect(200);
+    samovar.wait_view("w", "no replica", |all, _| all.is_empty()).await;
+    while machines.iter().any(|machine| machine.is_alive()) {
+        assert_eq!(samovar.replicas("w").await, Vec::<Value>::new());
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    fleet.all_destroyed().await;
+}
+
+#[tokio::test]
 async fn new_revision_has_new_machines() {
     let fleet = Fleet::start().await;
     fleet.deploy("good", json!({}), json!({"replicas": 1})).await;
@@ -380,8 +398,8 @@ struct Hook {
 }
 
 impl Hook {
-    /// A webhook that answers with one of `statuses` after the other, and then with 200. It knows of
-    /// no machines when it is asked for a list.
+    /// A webhook that answers with one of `statuses` after the other, and then with 200. When it is
+    /// asked for a list it knows of no machine.
     async fn start(statuses: &[u16]) -> Self {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let (seen, statuses) = (Arc::clone(&requests), statuses.to_vec());

@@ -238,7 +238,10 @@ async fn replayed_and_old_reports_change_nothing() {
     let samovar = Native::start().await;
     let join = samovar.deploy_external("w", json!({})).await;
     let worker = Worker::start(&join, "7").await;
-    let received = |count: u64, work: f64| json!({"num_requests_recieved": count, "new_load": work, "max_perf": 100.0 + work});
+    let received = |count: u64, work: f64| {
+        let max_perf = 100.0 + work;
+        json!({"num_requests_recieved": count, "new_load": work, "max_perf": max_perf})
+    };
     worker.report(json!({"loadtime": 0.0, "max_perf": 0.0})).await.expect(200);
     worker.report(received(0, 0.0)).await.expect(200);
     let busy = worker.message(received(5, 50.0));
