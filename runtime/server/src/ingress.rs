@@ -144,12 +144,13 @@ impl Ingress {
         drop(routes);
         let arrived = clock::now();
         let mut recording = deployment.recorder.arrived(arrived);
-        if !deployment.live().is_guest() {
+        let live = deployment.live();
+        if !live.is_guest() {
             let request = forwarded(request, peer);
-            return serve_native(&deployment, request, prefix, arrived, recording).await;
+            return serve_native(&deployment, live, request, prefix, arrived, recording).await;
         }
         let check = |revision: &Revision| check_limits(revision, &request);
-        let (revision, granted) = admit(&deployment, check, arrived).await?;
+        let (revision, granted) = admit(&deployment, live, check, arrived).await?;
         if let Some(recording) = &mut recording {
             recording.granted();
         }
@@ -169,12 +170,12 @@ impl Ingress {
 /// Serves a request with a process or a worker. One that cannot be reached is left for another.
 async fn serve_native(
     deployment: &Deployment,
+    mut live: Arc<Revision>,
     request: Request<Incoming>,
     prefix: usize,
     arrived: Timestamp,
     recording: Option<Recording>,
 ) -> Result<Response<ResponseBody>, Failure> {
-    let live = deployment.live();
     check_limits(&live, &request)?;
     let is_head = request.method() == http::Method::HEAD;
     let (mut request, overflow) = prepare(request, prefix, live.request_limits.body_bytes);
@@ -186,7 +187,7 @@ async fn serve_native(
     }
     let mut tried = 0;
     loop {
-        let (revision, granted) = admit(deployment, |_| Ok(()), arrived).await?;
+        let (revision, granted) = admit(deployment, live, |_| Ok(()), arrived).await?;
         if let Some(recording) = &mut notes.recording {
             recording.granted();
         }
@@ -201,7 +202,7 @@ async fn serve_native(
                 if tried == REPLICAS_TRIED_MAX {
                     return Err(failure);
                 }
-                (request, notes) = (unsent, kept);
+                (request, notes, live) = (unsent, kept, deployment.live());
             }
         }
     }
@@ -228,11 +229,12 @@ fn forwarded(mut request: Request<Incoming>, peer: SocketAddr) -> Request<Incomi
 /// Checks what can be checked without a replica, then gets one, waiting in the queue if need be.
 async fn admit(
     deployment: &Deployment,
+    live: Arc<Revision>,
     check: impl Fn(&Revision) -> Result<(), Failure>,
     arrived: Timestamp,
 ) -> Result<(Arc<Revision>, Granted), Failure> {
+    let mut revision = live;
     for _ in 0..ADMISSIONS_MAX {
-        let revision = deployment.live();
         check(&revision)?;
         match revision.pool.arrive(arrived) {
             Admission::Granted(granted) => return Ok((revision, granted)),
@@ -251,6 +253,7 @@ async fn admit(
             // A newer revision is live, or will be in a moment.
             Admission::Refused(Refusal::Closed) if !deployment.is_deleted() => {
                 tokio::task::yield_now().await;
+                revision = deployment.live();
             }
             Admission::Refused(refusal) => return Err(refused(deployment, &revision, refusal)),
         }

@@ -333,7 +333,8 @@ impl Control {
             },
             (Runs::Component(_), None) => unreachable!("a component has a world"),
             (Runs::Process(_), _) => {
-                Source::Process(self.native.process(name, &spec, parts, workers.as_ref()))
+                let source = self.native.process(name, &spec, parts, workers.as_ref());
+                Source::Process(Box::new(source))
             }
             (Runs::External, _) => {
                 Source::External(self.native.external(name, &spec, parts, workers.as_ref()))

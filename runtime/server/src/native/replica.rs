@@ -102,7 +102,7 @@ pub enum SendFault {
         /// What was tried.
         message: String,
         /// The request as it came.
-        unsent: Option<Request<WasiBody>>,
+        unsent: Option<Box<Request<WasiBody>>>,
     },
     /// The connection ended before the answer.
     #[error("{0}")]
@@ -193,8 +193,7 @@ impl NativeReplica {
                     SendFailure::Connect { .. } | SendFailure::ConnectTimeout { .. } => {
                         let more = if is_gone(&error.failure) { UNREACHABLE_MAX } else { 1 };
                         self.unreachable.fetch_add(more, Ordering::Relaxed);
-                        let unsent = error.request.map(|request| *request);
-                        SendFault::Unreachable { message, unsent }
+                        SendFault::Unreachable { message, unsent: error.request }
                     }
                     SendFailure::ClosedBeforeAnswer { .. } => SendFault::Closed(message),
                     SendFailure::NotHttp { .. } => SendFault::BadAnswer(message),

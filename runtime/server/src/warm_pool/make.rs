@@ -28,7 +28,7 @@ pub enum Source {
         limits: GuestLimits,
     },
     /// A command.
-    Process(ProcessSource),
+    Process(Box<ProcessSource>),
     /// Workers that register themselves.
     External(ExternalSource),
 }

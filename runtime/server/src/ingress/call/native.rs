@@ -85,7 +85,7 @@ fn refused(
             let notes = unsent.is_some().then(|| std::mem::take(&mut place.notes));
             place.finish(Outcome::Failed, Health::Sound, None);
             match (unsent, notes) {
-                (Some(request), Some(notes)) => Ok(Served::Unsent(request, notes, failure)),
+                (Some(request), Some(notes)) => Ok(Served::Unsent(*request, notes, failure)),
                 _ => Err(failure),
             }
         }
