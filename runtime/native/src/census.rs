@@ -82,8 +82,9 @@ struct Entry {
     is_stuck: bool,
     memory_max: Option<u64>,
     cpu: CpuBook,
-    /// Processes apart from members were seen.
-    has_company: bool,
+    /// Readings without anybody that are still needed to believe it: a reading is not a moment,
+    /// and who forked and ended while it was made may have been missed.
+    doubts: u32,
     /// Given back when this is dropped.
     _leases: Vec<Lease>,
     _keep: Keep,

@@ -11,7 +11,7 @@ use crate::spawn::{self, Launch, Started};
 use crate::sweep::{self, Sweep};
 use crate::table::{self, Identity};
 use std::ffi::OsString;
-use std::io::{self, BufRead as _, Write as _};
+use std::io::{self, BufRead as _, PipeWriter, Write as _};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -57,16 +57,27 @@ pub fn run() -> io::Result<()> {
     Ok(())
 }
 
+fn to_line(identity: Identity) -> String {
+    format!("{} {}\n", identity.pid, identity.start)
+}
+
+/// The inverse of [`to_line`].
 fn parse(line: &str) -> Option<Identity> {
     let (pid, start) = line.split_once(' ')?;
     Some(Identity { pid: pid.parse().ok()?, start: start.parse().ok()? })
+}
+
+/// A line this short is written as a whole or not at all. If the pipe is full or closed, the mark
+/// in the environment has to do.
+fn write(input: &mut PipeWriter, line: &str) {
+    _ = input.write(line.as_bytes());
 }
 
 /// The server's side: starts the keeper, tells it news, and starts another if it was killed.
 pub(crate) struct Watched {
     marker: Marker,
     launch: Option<Launch>,
-    running: Option<Started>,
+    running: Option<(Started, PipeWriter)>,
     started_at: Instant,
     look_at: Instant,
     delay: Duration,
@@ -90,21 +101,21 @@ impl Watched {
             look_at: now,
             delay: RESTART_MIN,
         };
-        watched.launch(now)?;
+        watched.launch(now, &Owners::default())?;
         Ok(watched)
     }
 
-    fn launch(&mut self, now: Instant) -> io::Result<()> {
+    /// Whatever happens to us, a keeper that was started knows what we know: it is in the pipe
+    /// before.
+    fn launch(&mut self, now: Instant, owners: &Owners) -> io::Result<()> {
         let Some(launch) = &self.launch else { return Ok(()) };
-        let started = spawn::keeper(launch)?;
-        if let Some(input) = &started.stdin {
-            // A keeper that does not read must not stop us.
-            rustix::io::ioctl_fionbio(input, true)?;
-        }
-        self.running = Some(started);
+        let (output, mut input) = io::pipe()?;
+        // A keeper that does not read must not stop us.
+        rustix::io::ioctl_fionbio(&input, true)?;
+        write(&mut input, &self.marker.to_line());
+        owners.owned().for_each(|identity| write(&mut input, &to_line(identity)));
+        self.running = Some((spawn::keeper(launch, output)?, input));
         self.started_at = now;
-        let line = self.marker.to_line();
-        self.write(&line);
         Ok(())
     }
 
@@ -114,7 +125,7 @@ impl Watched {
             return;
         }
         self.look_at = now + LOOK_EVERY;
-        if let Some(running) = &self.running {
+        if let Some((running, _)) = &self.running {
             if matches!(spawn::peek(&running.pidfd), Ok(None)) {
                 return;
             }
@@ -129,32 +140,24 @@ impl Watched {
                 return;
             }
         }
-        match self.launch(now) {
-            Ok(()) => owners.owned().for_each(|identity| self.tell(identity)),
-            Err(error) => {
-                self.delay = (self.delay * 2).min(RESTART_MAX);
-                self.look_at = now + self.delay;
-                tracing::warn!(%error, "cannot start the keeper; next try in {:?}", self.delay);
-            }
+        if let Err(error) = self.launch(now, owners) {
+            self.delay = (self.delay * 2).min(RESTART_MAX);
+            self.look_at = now + self.delay;
+            tracing::warn!(%error, "cannot start the keeper; next try in {:?}", self.delay);
         }
     }
 
     /// Tells the keeper of a process that belongs to a replica.
     pub(crate) fn tell(&mut self, identity: Identity) {
-        self.write(&format!("{} {}\n", identity.pid, identity.start));
-    }
-
-    /// A short line is written as a whole or not at all.
-    fn write(&mut self, line: &str) {
-        let input = self.running.as_mut().and_then(|running| running.stdin.as_mut());
-        // If the pipe is full or closed, the mark in the environment has to do.
-        _ = input.map(|input| input.write(line.as_bytes()));
+        if let Some((_, input)) = &mut self.running {
+            write(input, &to_line(identity));
+        }
     }
 
     /// The server ends in good order. If all is clean, so is the keeper's work.
     pub(crate) fn leave(mut self, is_clean: bool) {
-        let Some(mut running) = self.running.take() else { return };
-        drop(running.stdin.take());
+        let Some((running, input)) = self.running.take() else { return };
+        drop(input);
         if is_clean {
             running.identity.send(rustix::process::Signal::KILL);
             while !spawn::reap(running.identity.pid) {

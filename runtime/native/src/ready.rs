@@ -58,8 +58,14 @@ impl<'a> Asking<'a> {
         loop {
             sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
-            // If the time is over in the middle of a question, that is what there is to say.
-            let connected = || self.last.lock()[index] = Some(Answer::Silent(None));
+            // If the time is over in the middle of the first question that somebody hears, that is
+            // what there is to say.
+            let connected = || {
+                let mut last = self.last.lock();
+                if matches!(last[index], None | Some(Answer::Nobody | Answer::Failed(_))) {
+                    last[index] = Some(Answer::Silent(None));
+                }
+            };
             let answer = probe::ask(&member.endpoint, self.path(), ASK_MAX, connected).await;
             let is_ready = self.is_ready(&answer);
             garbage = if matches!(answer, Answer::Garbage(_)) { garbage + 1 } else { 0 };

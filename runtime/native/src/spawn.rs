@@ -6,11 +6,11 @@ use parking_lot::{Mutex, MutexGuard};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -36,7 +36,6 @@ pub(crate) struct Started {
     pub(crate) pidfd: OwnedFd,
     pub(crate) stdout: Option<ChildStdout>,
     pub(crate) stderr: Option<ChildStderr>,
-    pub(crate) stdin: Option<ChildStdin>,
 }
 
 /// Children that this crate waits for itself, of the whole process. Everybody who reaps orphans
@@ -55,10 +54,10 @@ pub(crate) fn member(launch: &Launch) -> io::Result<Started> {
     start(&mut command)
 }
 
-/// Starts the keeper: input piped, no output, and it outlives us.
-pub(crate) fn keeper(launch: &Launch) -> io::Result<Started> {
+/// Starts the keeper: with this input, without output, and it outlives us.
+pub(crate) fn keeper(launch: &Launch, input: PipeReader) -> io::Result<Started> {
     let mut command = prepare(launch);
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.stdin(input).stdout(Stdio::null()).stderr(Stdio::null());
     before_exec(&mut command, None);
     start(&mut command)
 }
@@ -95,8 +94,8 @@ fn describe(child: &mut Child) -> io::Result<Started> {
     let identity = Identity::of(pid).ok_or_else(|| io::Error::other("/proc is not mounted"))?;
     let raw = Pid::from_raw(pid).ok_or_else(|| io::Error::other("a child has no number"))?;
     let pidfd = rustix::process::pidfd_open(raw, PidfdFlags::empty())?;
-    let (stdout, stderr, stdin) = (child.stdout.take(), child.stderr.take(), child.stdin.take());
-    Ok(Started { identity, pidfd, stdout, stderr, stdin })
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    Ok(Started { identity, pidfd, stdout, stderr })
 }
 
 #[expect(unsafe_code, reason = "sessions and signals are set between fork and exec")]

@@ -11,6 +11,8 @@ use tokio::time::Instant;
 
 const ROUND_MIN: Duration = Duration::from_millis(1);
 const ROUND_MAX: Duration = Duration::from_millis(50);
+/// One reading may miss who forks and ends while it is made.
+const CLEAN_READINGS: u32 = 3;
 
 /// A process that an earlier server left behind, and that was ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +35,7 @@ impl<F: Fn(i32) -> Mark> Sweep<F> {
         Sweep { owners, mark_of }
     }
 
-    /// Kills until nobody is found twice in a row, for at most `time`. Answers who was found.
+    /// Kills until nobody is found three times in a row, for at most `time`. Answers who was found.
     ///
     /// # Errors
     ///
@@ -45,7 +47,7 @@ impl<F: Fn(i32) -> Mark> Sweep<F> {
         loop {
             let doomed = self.doomed()?;
             clean_readings = if doomed.is_empty() { clean_readings + 1 } else { 0 };
-            if clean_readings == 2 {
+            if clean_readings == CLEAN_READINGS {
                 let leftover = |(identity, command): (Identity, String)| Leftover {
                     pid: identity.pid,
                     command,
@@ -56,7 +58,7 @@ impl<F: Fn(i32) -> Mark> Sweep<F> {
                 found.entry(*identity).or_insert_with(|| table::command_line(identity.pid));
                 identity.send(Signal::KILL);
             }
-            if Instant::now() - began > time {
+            if !doomed.is_empty() && Instant::now() - began > time {
                 let pids: Vec<i32> = doomed.iter().map(|identity| identity.pid).collect();
                 let text = format!("processes {pids:?} do not end after SIGKILL");
                 return Err(io::Error::new(io::ErrorKind::TimedOut, text));

@@ -2,8 +2,12 @@
 //! [`crate::owners`].
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::collections::HashSet;
 use std::fs;
 use std::io;
+
+/// How often the list of processes is read in one reading.
+const PASSES_MAX: usize = 4;
 
 /// One process, as one line of `/proc/<pid>/stat` tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,13 +46,23 @@ impl Identity {
     }
 }
 
-/// All processes there are. Not a moment in time: processes come and go while it is read.
+/// All processes there are. Not a moment in time: processes come and go while it is read. Who
+/// starts a successor and ends before we get to it would be missed again and again, so when
+/// somebody on the list was not there any more, the list is read once more for who is new.
 pub(crate) fn read_all() -> io::Result<Vec<Process>> {
     let mut processes = Vec::with_capacity(256);
-    for entry in fs::read_dir("/proc")? {
-        let name = entry?.file_name();
-        let pid = name.to_str().and_then(|name| name.parse().ok());
-        processes.extend(pid.and_then(read));
+    let mut listed = HashSet::with_capacity(256);
+    for _ in 0..PASSES_MAX {
+        let before = listed.len() - processes.len();
+        for entry in fs::read_dir("/proc")? {
+            let name = entry?.file_name();
+            let pid: Option<i32> = name.to_str().and_then(|name| name.parse().ok());
+            let new = pid.filter(|pid| listed.insert(*pid));
+            processes.extend(new.and_then(read));
+        }
+        if listed.len() - processes.len() == before {
+            break;
+        }
     }
     Ok(processes)
 }

@@ -12,7 +12,7 @@ use samovar_native::{
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use std::{env, fs};
 use tokio::time::{Instant, sleep};
@@ -140,9 +140,14 @@ async fn serve(marker: &str, folder: &Path, what: &str) {
         "family" => format!("{FAMILY}{LEADER}"),
         _ => format!("{FAMILY}{NAMELESS}{LEADER}"),
     };
-    let replica = Replica::start(&warden, plan(&command), Arc::new(Print)).await.unwrap();
+    let output = Arc::new(Print::default());
+    let replica = Replica::start(&warden, plan(&command), output.clone()).await.unwrap();
     let all = if what == "family" { FAMILY_SIZE } else { FAMILY_SIZE + 1 };
-    eventually("all are seen", || (replica.usage().processes >= all).then_some(())).await;
+    eventually("all are seen", || {
+        let (pids, seen) = (output.pids.lock().unwrap(), replica.usage().pids);
+        (pids.len() == all && pids.iter().all(|pid| seen.contains(pid))).then_some(())
+    })
+    .await;
     println!("seen");
     let failure = replica.failed().await;
     panic!("{failure}");
@@ -177,11 +182,17 @@ fn plan(command: &str) -> ReplicaPlan {
     }
 }
 
-struct Print;
+/// Hands the output on, and remembers who has said its number.
+#[derive(Default)]
+struct Print {
+    pids: Mutex<Vec<i32>>,
+}
 
 impl Output for Print {
     fn line(&self, _: u32, _: Stream, text: &str) {
         println!("{text}");
+        let pid = text.strip_prefix("pid ").expect("they say nothing else");
+        self.pids.lock().unwrap().push(pid.parse().unwrap());
     }
 
     fn note(&self, text: &str) {
@@ -215,18 +226,18 @@ async fn start_and_end(folder: &Path) {
             drop(replica);
         }
         if round == 9 {
-            before = Some(settled(|| true).await);
+            before = Some(settled(|_| true).await);
         }
     }
     let before = before.unwrap();
-    let after = settled(|| traces() <= before).await;
-    assert!(after <= before, "{after:?} after {before:?}");
+    settled(|now| now.iter().zip(&before).all(|(now, before)| now <= before)).await;
     let children = children();
     assert_eq!(children.len(), 1, "only the keeper is left: {children:?}");
     drop(warden_here);
     eventually("the keeper and the threads end", || {
         let threads = fs::read_dir("/proc/self/task").unwrap().flatten();
-        let names = threads.map(|task| fs::read_to_string(task.path().join("comm")).unwrap());
+        let names =
+            threads.map(|task| fs::read_to_string(task.path().join("comm")).unwrap_or_default());
         let is_left = { names }.any(|name| name.starts_with("samovar-"));
         (self::children().is_empty() && !is_left).then_some(())
     })
@@ -234,17 +245,19 @@ async fn start_and_end(folder: &Path) {
 }
 
 /// Children, zombies too; descriptors; threads.
-type Traces = (usize, usize, usize);
+type Traces = [usize; 3];
 
 fn traces() -> Traces {
     let count = |folder: &str| fs::read_dir(folder).unwrap().count();
-    (children().len(), count("/proc/self/fd"), count("/proc/self/task"))
+    [children().len(), count("/proc/self/fd"), count("/proc/self/task")]
 }
 
-async fn settled(is_wanted: impl Fn() -> bool) -> Traces {
-    eventually("only the keeper is left", || (children().len() == 1 && is_wanted()).then_some(()))
-        .await;
-    traces()
+/// Waits until only the keeper is left, and for what is wanted.
+async fn settled(is_wanted: impl Fn(&Traces) -> bool) -> Traces {
+    eventually("no more traces than before", || {
+        Some(traces()).filter(|traces| traces[0] == 1 && is_wanted(traces))
+    })
+    .await
 }
 
 /// Processes whose parent is this one.

@@ -23,6 +23,10 @@ const ROUND_MIN: Duration = Duration::from_millis(2);
 const ROUND_MAX: Duration = Duration::from_millis(64);
 /// After this long nobody waits for a condemned replica any more; the rounds go on at leisure.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
+/// In the sense of nice(2).
+const PRIORITY: i32 = -10;
+/// Readings in a row that find nobody, besides the first, where others than members were seen.
+const DOUBTS: u32 = 2;
 /// How far back the count of processes killed by the kernel is looked at.
 const OOM_WINDOW: Duration = Duration::from_secs(1);
 
@@ -72,6 +76,9 @@ impl Clerk {
 
     /// Works until the census is stopped and nothing is left, or would not go.
     pub(crate) fn run(mut self) {
+        // Of this thread. Who forks on and on must not keep us from ending it; without the right
+        // to this, it only takes longer.
+        _ = rustix::process::setpriority_process(None, PRIORITY);
         let census = Arc::clone(&self.census);
         loop {
             self.keeper.tend(Instant::now(), &self.owners);
@@ -113,11 +120,12 @@ impl Clerk {
     /// One reading, and everything that follows from it.
     fn read(&mut self) {
         let began = Instant::now();
-        self.take_ground();
+        self.begin();
         let table = table::read_all().unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot read the process table");
             Vec::new()
         });
+        self.take_ground();
         self.oom.update(began);
         let owned = self.owners.assign(&table, &self.ground, |process| {
             self.marker.of_this_server(process.identity.pid)
@@ -128,7 +136,7 @@ impl Clerk {
         reap_orphans(&table, &self.ground);
         let strays = self.judge(&owned);
         self.has_strays = strays.exist;
-        self.settle(&owned, strays.are_condemned);
+        self.settle(&owned, strays.are_condemned, began);
         if self.owners.len() > 2 * table.len() {
             self.owners.prune(&table);
         }
@@ -137,8 +145,17 @@ impl Clerk {
         self.round = (self.round * 2).min(ROUND_MAX);
     }
 
-    /// Takes over what is known before a reading.
+    /// Takes over the wishes that this reading will fulfil.
+    fn begin(&mut self) {
+        let state = self.census.state.lock();
+        self.served = state.requested;
+        self.is_final = state.is_stopping;
+    }
+
+    /// Takes over who is known, *after* the table was read: a child of ours that is in the table
+    /// and not among those that are held is an orphan only if it was not just being started.
     fn take_ground(&mut self) {
+        self.ground.held = spawn::held().clone();
         let state = self.census.state.lock();
         let members = state
             .entries
@@ -148,10 +165,6 @@ impl Clerk {
         self.ground.newest = state.newest;
         let mut numbers = state.entries.keys().copied();
         self.ground.only = numbers.next().filter(|_| numbers.next().is_none());
-        self.served = state.requested;
-        self.is_final = state.is_stopping;
-        drop(state);
-        self.ground.held = spawn::held().clone();
     }
 
     /// Kills whatever belongs to a replica that is condemned or gone.
@@ -185,7 +198,7 @@ impl Clerk {
     }
 
     /// Writes down what was seen, removes replicas that are gone, and publishes.
-    fn settle(&self, owned: &[Owned<'_>], do_strays_remain: bool) {
+    fn settle(&self, owned: &[Owned<'_>], do_strays_remain: bool, began: Instant) {
         let mut processes: HashMap<u64, Vec<&Process>> = HashMap::new();
         for owned in owned {
             if let Owner::Replica(number) = owned.owner {
@@ -204,7 +217,9 @@ impl Clerk {
                 snapshot.existing.insert(*number);
                 return true;
             };
-            if !do_strays_remain && self.try_bury(entry, &list) {
+            // Before it was condemned, it may have started others behind our back.
+            let is_seen = since < began && !do_strays_remain;
+            if is_seen && self.try_bury(entry, &list) {
                 buried.push(std::mem::take(entry));
                 return false;
             }
@@ -240,7 +255,9 @@ impl Clerk {
         };
         let over_memory = entry.memory_max.and_then(|max| over_memory(&usage, max));
         let is_company = |process: &&Process| !entry.members.contains(&process.identity);
-        entry.has_company |= list.iter().any(is_company);
+        if list.iter().any(is_company) {
+            entry.doubts = DOUBTS;
+        }
         Seen { usage, running, over_memory }
     }
 
@@ -253,8 +270,8 @@ impl Clerk {
         if entry.starting > 0 || list.iter().any(is_left) {
             return false;
         }
-        // A reading is not a moment: who forked and ended while it was made may have been missed.
-        if std::mem::take(&mut entry.has_company) {
+        if entry.doubts > 0 {
+            entry.doubts -= 1;
             return false;
         }
         entry.members.retain(|member| !spawn::reap(member.pid));

@@ -112,9 +112,9 @@ def breed(depth):
             if depth: breed(depth - 1)
             while True:
                 if os.fork() == 0:
-                    time.sleep(0.05)
+                    time.sleep(0.5)
                     os._exit(0)
-                time.sleep(0.05)
+                time.sleep(0.5)
                 try:
                     while os.waitpid(-1, os.WNOHANG)[0]: pass
                 except ChildProcessError: pass
@@ -123,7 +123,7 @@ serve()";
     let mut case = Case::python(program);
     case.plan.grace = Duration::from_millis(50);
     let running = case.start().await;
-    eventually("there are many", || (running.pids().len() > 39).then_some(())).await;
+    eventually("there are many", || (running.replica.usage().processes > 39).then_some(())).await;
     running.end().await;
 }
 

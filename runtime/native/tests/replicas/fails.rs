@@ -7,7 +7,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-const SOON: Duration = Duration::from_secs(2);
+/// Long enough for a program to begin, even on a machine that is busy.
+const SOON: Duration = Duration::from_secs(4);
 
 fn program(path: &str) -> Case {
     let mut case = Case::python("");
@@ -95,7 +96,7 @@ async fn not_ready(program: &str) -> (String, Endpoint) {
     let (failure, _) = case.fail().await;
     assert_eq!(failure.kind(), "not_ready");
     let text = failure.to_string();
-    (text.strip_prefix("not ready after 2.0 s: ").expect("the time-out").to_owned(), endpoint)
+    (text.strip_prefix("not ready after 4.0 s: ").expect("the time-out").to_owned(), endpoint)
 }
 
 #[tokio::test]
@@ -114,7 +115,7 @@ async fn never_ready_says_what_is_missing() {
     case.plan.start_timeout = SOON;
     case.plan.ready = ReadyWhen::Told(CancellationToken::new());
     let (failure, _) = case.fail().await;
-    assert_eq!(failure.to_string(), "not ready after 2.0 s: nobody has reported it loaded");
+    assert_eq!(failure.to_string(), "not ready after 4.0 s: nobody has reported it loaded");
 }
 
 #[tokio::test]

@@ -44,9 +44,9 @@ async fn member_that_cannot_start_ends_those_before_it() {
 #[tokio::test]
 async fn member_that_is_never_ready_is_named() {
     let mut case = Case::gang(&["serve()", "serve(503)"]);
-    case.plan.start_timeout = std::time::Duration::from_secs(2);
+    case.plan.start_timeout = std::time::Duration::from_secs(4);
     let (failure, _) = case.fail().await;
-    assert_eq!(failure.to_string(), "rank 1: not ready after 2.0 s: GET / answers 503");
+    assert_eq!(failure.to_string(), "rank 1: not ready after 4.0 s: GET / answers 503");
 }
 
 #[tokio::test]
