@@ -63,8 +63,10 @@ enum Link {
     Ordered(Ordered),
     /// It joined by itself, and a pool took it in.
     Adopted { pool: Weak<WarmPool>, lease: Lease, trouble: Arc<Trouble> },
-    /// It may report, but is given no requests before then.
+    /// It reports, but could not be reached. Not tried again before then.
     Shunned(Timestamp),
+    /// Its machine was given back. What it still reports until then does not count.
+    GivenBack(Timestamp),
 }
 
 /// A worker that the pool ordered.
@@ -150,7 +152,7 @@ impl Crew {
         let mut effects = Vec::new();
         if let Some(inner) = &mut *self.inner.lock() {
             inner.pool = Arc::downgrade(pool);
-            inner.links.retain(|_, link| matches!(link, Link::Ordered(_)));
+            inner.links.retain(|_, link| !matches!(link, Link::Adopted { .. }));
             effects = inner.to_adopt();
         }
         self.carry_out(effects);
@@ -184,7 +186,7 @@ impl Crew {
         let is_own = inner.links.get(id).is_some_and(|link| match link {
             Link::Ordered(ordered) => Arc::ptr_eq(&ordered.trouble, trouble),
             Link::Adopted { trouble: own, .. } => Arc::ptr_eq(own, trouble),
-            Link::Shunned(_) => false,
+            Link::Shunned(_) | Link::GivenBack(_) => false,
         });
         if !is_own {
             return;
@@ -193,15 +195,15 @@ impl Crew {
         if let Some(Link::Ordered(_)) = inner.links.remove(id) {
             inner.registry.remove(id);
         }
-        let shunned = match parting {
+        let link = match parting {
             Parting::Done => return,
             Parting::Lost => {
                 inner.tell(id, &format!("cannot be reached; tried again in {SHUNNED:?}"));
-                SHUNNED
+                Link::Shunned(clock::now() + SHUNNED)
             }
-            Parting::GivenBack => GIVEN_BACK,
+            Parting::GivenBack => Link::GivenBack(clock::now() + GIVEN_BACK),
         };
-        inner.links.insert(id.to_owned(), Link::Shunned(clock::now() + shunned));
+        inner.links.insert(id.to_owned(), link);
     }
 
     /// Where a worker listens.
@@ -280,7 +282,10 @@ impl Crew {
         let mut effects = Vec::new();
         if let Some(inner) = &mut *self.inner.lock() {
             let now = clock::now();
-            inner.links.retain(|_, link| !matches!(link, Link::Shunned(until) if *until <= now));
+            inner.links.retain(|_, link| match link {
+                Link::Shunned(until) | Link::GivenBack(until) => *until > now,
+                Link::Ordered(_) | Link::Adopted { .. } => true,
+            });
             let events = inner.registry.expire(now);
             effects = inner.effects(events);
             effects.extend(inner.to_adopt());
@@ -355,7 +360,9 @@ impl Inner {
                 self.tell(&id, "is loaded");
                 match self.links.get(&id) {
                     Some(Link::Ordered(ordered)) => vec![Effect::Loaded(ordered.loaded.clone())],
-                    Some(Link::Adopted { .. } | Link::Shunned(_)) => Vec::new(),
+                    Some(Link::Adopted { .. } | Link::Shunned(_) | Link::GivenBack(_)) => {
+                        Vec::new()
+                    }
                     None => self.to_adopt(),
                 }
             }
@@ -381,7 +388,7 @@ impl Inner {
                         self.links.remove(&id);
                         vec![effect]
                     }
-                    Some(Link::Shunned(_)) | None => Vec::new(),
+                    Some(Link::Shunned(_) | Link::GivenBack(_)) | None => Vec::new(),
                 }
             }
             Happened::Left => {
@@ -411,7 +418,7 @@ impl Inner {
                 self.links.remove(id);
                 Vec::new()
             }
-            None => Vec::new(),
+            Some(Link::GivenBack(_)) | None => Vec::new(),
         }
     }
 }
