@@ -21,16 +21,24 @@ pub struct Baseline {
 impl Baseline {
     /// The bare hyper server, built beside this program.
     pub fn hyper() -> Result<Self> {
-        let this = env::current_exe().context("find this program")?;
-        Self::hyper_at(&this.with_file_name("bare-hyper"))
+        Self::hyper_at(&beside("bare-hyper")?)
+    }
+
+    /// A proxy built beside this program, in front of `to`.
+    pub fn proxy(name: &str, to: SocketAddr) -> Result<Self> {
+        Self::proxy_at(&beside(name)?, to)
+    }
+
+    /// The proxy at `program`, in front of `to`.
+    pub fn proxy_at(program: &Path, to: SocketAddr) -> Result<Self> {
+        let mut command = Command::new(program);
+        command.args(["--listen", "127.0.0.1:0", "--to"]).arg(to.to_string());
+        Self::printing(&mut command)
     }
 
     /// The bare hyper server at `program`.
     pub fn hyper_at(program: &Path) -> Result<Self> {
-        let mut command = Command::new(program);
-        let mut child = spawn(command.stdout(Stdio::piped()))?;
-        let output = child.stdout.take().expect("stdout was asked for as a pipe");
-        Self::listening(child, output)
+        Self::printing(&mut Command::new(program))
     }
 
     /// `wasmtime serve` of `component` with further flags.
@@ -39,6 +47,13 @@ impl Baseline {
         command.args(["serve", "--addr", "127.0.0.1:0"]).args(flags).arg(component);
         let mut child = spawn(command.stderr(Stdio::piped()))?;
         let output = child.stderr.take().expect("stderr was asked for as a pipe");
+        Self::listening(child, output)
+    }
+
+    /// A server that prints where it listens.
+    fn printing(command: &mut Command) -> Result<Self> {
+        let mut child = spawn(command.stdout(Stdio::piped()))?;
+        let output = child.stdout.take().expect("stdout was asked for as a pipe");
         Self::listening(child, output)
     }
 
@@ -77,6 +92,11 @@ pub fn wasmtime() -> Option<PathBuf> {
     let mut command = Command::new(&program);
     let status = command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success()).then_some(program)
+}
+
+/// The program called `name` that was built with this one.
+pub fn beside(name: &str) -> Result<PathBuf> {
+    Ok(env::current_exe().context("find this program")?.with_file_name(name))
 }
 
 fn spawn(command: &mut Command) -> Result<Child> {

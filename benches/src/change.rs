@@ -37,7 +37,7 @@ pub async fn swaps() -> Result<Bars> {
     samovar.deploy("hello", "hello", spec.clone()).await;
     samovar.push_policy("queue-depth", "queue-depth").await;
     let address = samovar.http.address();
-    let load = Load { address, path: "/hello".into(), connections: CONNECTIONS }.start();
+    let load = Load::get(address, "/hello", CONNECTIONS).start();
     let mut took = Took::default();
     for round in 0..ROUNDS {
         took.swap.push(changed(&load, samovar.swap("hello", "queue-depth", config())).await?);

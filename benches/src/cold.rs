@@ -46,7 +46,7 @@ async fn start(guest: &str) -> Samovar {
 }
 
 fn load(samovar: &Samovar, guest: &str, connections: usize) -> Load {
-    Load { address: samovar.http.address(), path: format!("/{guest}"), connections }
+    Load::get(samovar.http.address(), format!("/{guest}"), connections)
 }
 
 async fn until_zero(samovar: &Samovar, guest: &str) -> Value {

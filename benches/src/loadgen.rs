@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -36,6 +37,8 @@ pub struct Load {
     pub address: SocketAddr,
     pub path: String,
     pub connections: usize,
+    /// Sent by `POST` with every request; `GET` if it is empty.
+    pub body: Bytes,
 }
 
 /// What came of it.
@@ -69,8 +72,19 @@ struct Shared {
 }
 
 impl Load {
-    fn request(&self) -> Vec<u8> {
-        get(self.address, &self.path)
+    /// Requests without a body.
+    pub fn get(address: SocketAddr, path: impl Into<String>, connections: usize) -> Self {
+        Self { address, path: path.into(), connections, body: Bytes::new() }
+    }
+
+    pub(crate) fn request(&self) -> Vec<u8> {
+        let Self { address, path, body, .. } = self;
+        if body.is_empty() {
+            return get(*address, path);
+        }
+        let length = body.len();
+        let head = format!("POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-length: {length}");
+        [head.as_bytes(), b"\r\n\r\n", body].concat()
     }
 
     /// Starts the load on a thread of its own.
@@ -118,7 +132,7 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n").into_bytes()
 }
 
-fn block_on(load: impl Future<Output = Report>) -> Report {
+pub(crate) fn block_on(load: impl Future<Output = Report>) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     LocalSet::new().block_on(&runtime.expect("start the load's runtime"), load)
 }
@@ -132,7 +146,7 @@ async fn drive(load: Load, shared: Arc<Shared>) -> Report {
         let (mut connection, request) = (Connection::new(load.address), load.request());
         tasks.spawn_local(async move {
             while !shared.is_over.load(Ordering::Relaxed) {
-                let is_good = one(&mut connection, &request, &report).await;
+                let is_good = one(&mut connection, &request, Instant::now(), &report).await;
                 if is_good {
                     shared.answered.fetch_add(1, Ordering::Relaxed);
                 } else {
@@ -147,6 +161,20 @@ async fn drive(load: Load, shared: Arc<Shared>) -> Report {
 
 async fn all_at_once(load: Load) -> Report {
     let report = Rc::new(RefCell::new(Report::default()));
+    let connections = open_all(&load).await;
+    let started = Instant::now();
+    let mut tasks = JoinSet::new();
+    for mut connection in connections {
+        let (report, request) = (Rc::clone(&report), load.request());
+        tasks.spawn_local(async move {
+            one(&mut connection, &request, Instant::now(), &report).await;
+        });
+    }
+    while tasks.join_next().await.is_some() {}
+    finished(report, started)
+}
+
+pub(crate) async fn open_all(load: &Load) -> Vec<Connection> {
     let mut connections = Vec::new();
     for _ in 0..load.connections {
         let mut connection = Connection::new(load.address);
@@ -154,28 +182,25 @@ async fn all_at_once(load: Load) -> Report {
         connection.stream = connection.open().await.ok();
         connections.push(connection);
     }
-    let started = Instant::now();
-    let mut tasks = JoinSet::new();
-    for mut connection in connections {
-        let (report, request) = (Rc::clone(&report), load.request());
-        tasks.spawn_local(async move { one(&mut connection, &request, &report).await });
-    }
-    while tasks.join_next().await.is_some() {}
-    finished(report, started)
+    connections
 }
 
-fn finished(report: Rc<RefCell<Report>>, started: Instant) -> Report {
+pub(crate) fn finished(report: Rc<RefCell<Report>>, started: Instant) -> Report {
     let mut report = report.take();
     report.elapsed = started.elapsed();
     report.latencies_us.sort_unstable();
     report
 }
 
-/// One request, counted; whether the answer was good.
-async fn one(connection: &mut Connection, request: &[u8], report: &RefCell<Report>) -> bool {
-    let started = Instant::now();
+/// One request, counted; whether the answer was good. It took the time from `since` on.
+pub(crate) async fn one(
+    connection: &mut Connection,
+    request: &[u8],
+    since: Instant,
+    report: &RefCell<Report>,
+) -> bool {
     let answer = connection.send(request).await;
-    let micros = u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX);
+    let micros = u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX);
     let mut report = report.borrow_mut();
     let failure = match answer {
         Ok(200) => {

@@ -5,7 +5,9 @@
 use std::{env, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use samovar_benches::{bars::Bars, change, cold, scale, simulate, ticks, truth, warm};
+use samovar_benches::{
+    bars::Bars, change, cold, cost::Settings, proxy, scale, simulate, ticks, truth, warm,
+};
 
 const USAGE: &str = "\
 usage: bench [MODE]... [OPTION]...
@@ -13,6 +15,8 @@ usage: bench [MODE]... [OPTION]...
 modes (all of them when none is named):
   warm      CPU time per request against a bare hyper server and `wasmtime serve` (if found through
             the variable WASMTIME or on the path); writes target/bench/warm.json
+  proxy     requests to a process: CPU time against a minimal hyper proxy, and latency added at half
+            load; writes target/bench/proxy.json
   cold      first requests: scaled to zero, after a restart, a thousand at once
   swap      policy swaps, promotions, rollbacks and redeploys under full load
   scale     what asking each policy costs, and what a scaler takes of memory
@@ -20,9 +24,10 @@ modes (all of them when none is named):
   simulate  simulated requests per second, and a thousand deployments for an hour
   truth     the same requests live and simulated, for each policy; writes target/bench/truth.json
 
-  --rounds N       of warm: rounds (7)
-  --connections N  of warm: connections (32)
-  --seconds N      how long is measured: warm, each server in a round (3); ticks (30); truth (300)
+  --rounds N       of warm and proxy: rounds (7)
+  --connections N  of warm and proxy: connections (32)
+  --seconds N      how long is measured: warm and proxy, each server in a round (3); ticks (30);
+                   truth (300)
   --deployments N  of ticks: how many (10000)
   --no-bars        only measure: a missed bar is no failure
 ";
@@ -85,7 +90,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>> {
 }
 
 /// In the order they run in.
-const MODES: [&str; 7] = ["warm", "cold", "swap", "scale", "ticks", "simulate", "truth"];
+const MODES: [&str; 8] = ["warm", "proxy", "cold", "swap", "scale", "ticks", "simulate", "truth"];
 
 async fn run(options: Options) -> Result<()> {
     let mut all = Bars::default();
@@ -103,11 +108,11 @@ async fn run(options: Options) -> Result<()> {
 
 async fn measure(mode: &str, options: &Options) -> Result<Bars> {
     let seconds = |default| Duration::from_secs(options.seconds.unwrap_or(default));
+    let Options { rounds, connections, .. } = *options;
+    let under_load = Settings { rounds, connections, duration: seconds(3) };
     match mode {
-        "warm" => {
-            let Options { rounds, connections, .. } = *options;
-            warm::run(&warm::Settings { rounds, connections, duration: seconds(3) }).await
-        }
+        "warm" => warm::run(&under_load).await,
+        "proxy" => proxy::run(&under_load).await,
         "cold" => cold::run().await,
         "swap" => change::swaps().await,
         "scale" => scale::run().await,

@@ -1,5 +1,9 @@
 //! Medians, quantiles and how they are printed.
 
+use std::fmt;
+
+use serde_json::{Value, json};
+
 /// The value below which `share` (0 to 1) of the sorted values lie; 0 when there are none.
 pub fn quantile(sorted: &[u32], share: f64) -> u32 {
     let last = sorted.len().saturating_sub(1);
@@ -15,6 +19,38 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
         0 => f64::NAN,
         len if len % 2 == 1 => values[len / 2],
         len => f64::midpoint(values[len / 2 - 1], values[len / 2]),
+    }
+}
+
+/// What the rounds of a measurement say. Printed as `2.0 (1.5 to 3.0)`, with the precision asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    pub median: f64,
+    pub least: f64,
+    pub most: f64,
+}
+
+impl Spread {
+    /// All NaN when there are no values.
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
+        let values: Vec<f64> = values.into_iter().collect();
+        Self {
+            least: values.iter().copied().fold(f64::NAN, f64::min),
+            most: values.iter().copied().fold(f64::NAN, f64::max),
+            median: median(values),
+        }
+    }
+
+    pub fn to_json(self) -> Value {
+        json!({"median": self.median, "least": self.least, "most": self.most})
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { median, least, most } = self;
+        let digits = f.precision().unwrap_or(0);
+        write!(f, "{median:.digits$} ({least:.digits$} to {most:.digits$})")
     }
 }
 
@@ -37,5 +73,13 @@ mod tests {
         assert_eq!(median([3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median([4.0, 1.0, 2.0, 3.0]), 2.5);
         assert!(median([]).is_nan());
+    }
+
+    #[test]
+    fn spread_is_the_median_between_the_ends() {
+        let spread = Spread::of([3.0, 1.5, 2.0]);
+        assert_eq!(spread, Spread { median: 2.0, least: 1.5, most: 3.0 });
+        assert_eq!(format!("{spread:.1}"), "2.0 (1.5 to 3.0)");
+        assert!(Spread::of([]).least.is_nan());
     }
 }

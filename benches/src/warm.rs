@@ -3,9 +3,9 @@
 //! All servers run side by side and are loaded one after the other, round by round (A B C A B C),
 //! so that a machine that slows down slows all of them. A ratio compares values of one round.
 
-use std::{fs, net::SocketAddr, path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use rustix::process::Pid;
 use samovar_tests::{Samovar, paths, status};
 use serde_json::{Value, json};
@@ -13,26 +13,16 @@ use serde_json::{Value, json};
 use crate::{
     bars::Bars,
     baselines::{self, Baseline},
+    cost::{self, Round, Settings},
     loadgen::Load,
-    numbers::{median, quantile},
-    process::cpu_time,
+    numbers::median,
+    report,
 };
 
 /// Servers of ours with the most CPU time per request they may take, against bare hyper.
 const RATIOS_MAX: [(&str, f64); 2] = [(OLD, 4.0), (NEW, 7.0)];
 const OLD: &str = "samovar, WASI 0.2";
 const NEW: &str = "samovar, WASI 0.3";
-
-/// Before every measurement, not counted.
-const WARM_UP: Duration = Duration::from_millis(300);
-
-/// How to measure.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    pub rounds: usize,
-    pub duration: Duration,
-    pub connections: usize,
-}
 
 /// One server under load.
 struct Target {
@@ -41,13 +31,6 @@ struct Target {
     path: &'static str,
     pid: Pid,
     rounds: Vec<Round>,
-}
-
-struct Round {
-    cpu_us: f64,
-    per_second: f64,
-    p50_us: u32,
-    p99_us: u32,
 }
 
 /// Measures, prints a table and writes `target/bench/warm.json`.
@@ -134,24 +117,8 @@ fn peers() -> Result<Vec<(&'static str, Baseline)>> {
 }
 
 async fn measure(target: &Target, settings: &Settings) -> Result<Round> {
-    let load = || Load {
-        address: target.address,
-        path: target.path.to_owned(),
-        connections: settings.connections,
-    };
-    load().run(WARM_UP).await;
-    let before = cpu_time(target.pid)?;
-    let report = load().run(settings.duration).await;
-    let used = cpu_time(target.pid)? - before;
-    if let Some(failure) = &report.first_failure {
-        bail!("{}: {} requests failed, the first one: {failure}", target.name, report.failed);
-    }
-    Ok(Round {
-        cpu_us: used.as_secs_f64() * 1e6 / report.answered as f64,
-        per_second: report.per_second(),
-        p50_us: quantile(&report.latencies_us, 0.5),
-        p99_us: quantile(&report.latencies_us, 0.99),
-    })
+    let load = Load::get(target.address, target.path, settings.connections);
+    cost::measure(target.name, target.pid, &load, settings.duration).await
 }
 
 /// The medians of one server.
@@ -205,11 +172,5 @@ fn write(rows: &[Row], settings: &Settings) -> Result<()> {
         "cores": std::thread::available_parallelism().map_or(0, usize::from),
         "rows": rows.iter().map(row).collect::<Vec<_>>(),
     });
-    let folder = paths::workspace().join("target/bench");
-    fs::create_dir_all(&folder).context("make target/bench")?;
-    let file = folder.join("warm.json");
-    fs::write(&file, format!("{report:#}\n"))
-        .with_context(|| format!("write {}", file.display()))?;
-    println!("written to target/bench/warm.json");
-    Ok(())
+    report::write("warm", &report)
 }

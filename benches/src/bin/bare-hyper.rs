@@ -1,21 +1,16 @@
 //! The yardstick: hyper with the HTTP settings of Samovar's data plane and nothing behind it. It
-//! answers every request with the bytes that the hello handlers answer with.
+//! answers with the bytes that the hello handlers answer with, and a `POST` with its own body.
 //!
-//! Prints its address once it listens, and runs until it is killed.
+//! Listens on the port in `PORT`, as a replica of Samovar does, or on a free one. Prints its address
+//! once it listens, and runs until it is killed.
 
-#![allow(clippy::print_stdout, reason = "the address is for whoever started it")]
-
-use std::{convert::Infallible, time::Duration};
+use std::{env, net::Ipv4Addr};
 
 use bytes::Bytes;
-use http::{Response, header};
-use http_body_util::Full;
-use hyper::service::service_fn;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
-};
-use tokio::net::TcpListener;
+use http::{Method, Request, Response, header};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use samovar_benches::frame::{self, Error};
 
 /// The allocator of the samovar binary.
 #[global_allocator]
@@ -24,31 +19,19 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const GREETING: &[u8] = b"Hello from Samovar!\n";
 
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    println!("http://{}", listener.local_addr()?);
-    // The same settings as in runtime/server/src/ingress.rs.
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(30))
-        .max_buf_size(256 << 10);
-    loop {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        let http = http.clone();
-        tokio::spawn(async move {
-            let service = service_fn(async |_request| Ok::<_, Infallible>(hello()));
-            // A client that goes away is no news.
-            _ = http.serve_connection(TokioIo::new(stream), service).await;
-        });
-    }
+async fn main() -> Result<(), Error> {
+    let port = env::var("PORT").map_or(Ok(0), |port| port.parse())?;
+    let listen = (Ipv4Addr::LOCALHOST, port).into();
+    frame::serve(listen, || async |request| Ok(answer(request))).await
 }
 
-fn hello() -> Response<Full<Bytes>> {
+fn answer(request: Request<Incoming>) -> Response<Either<Full<Bytes>, Incoming>> {
+    if request.method() == Method::POST {
+        return Response::new(Either::Right(request.into_body()));
+    }
     Response::builder()
         .header(header::CONTENT_TYPE, "text/plain")
         .header(header::CONTENT_LENGTH, GREETING.len())
-        .body(Full::new(Bytes::from_static(GREETING)))
+        .body(Either::Left(Full::new(Bytes::from_static(GREETING))))
         .expect("the headers are well-formed")
 }

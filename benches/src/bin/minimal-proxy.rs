@@ -4,20 +4,19 @@
 //! Every client's connection has one to the server behind, which is the cheapest pool there is: no
 //! look-up, and a connection is never given back.
 //!
-//! `minimal_proxy --listen 127.0.0.1:0 --to ADDRESS` prints its address once it listens, and runs
+//! `minimal-proxy --listen 127.0.0.1:0 --to ADDRESS` prints its address once it listens, and runs
 //! until it is killed.
 
-mod frame;
+use std::{net::SocketAddr, sync::Arc};
 
-use frame::Error;
 use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{SendRequest, handshake},
+};
 use hyper_util::rt::TokioIo;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use tokio::net::TcpStream;
-use tokio::sync::Mutex;
+use samovar_benches::frame::{self, Error};
+use tokio::{net::TcpStream, sync::Mutex};
 
 /// The allocator of the samovar binary.
 #[global_allocator]
@@ -28,7 +27,8 @@ type Upstream = Arc<Mutex<Option<SendRequest<Incoming>>>>;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    frame::run(|to| {
+    let (listen, to) = frame::addresses()?;
+    frame::serve(listen, || {
         let upstream = Upstream::default();
         move |request| forward(request, to, Arc::clone(&upstream))
     })
