@@ -32,8 +32,7 @@ where
     http.http1()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(30))
-        .max_buf_size(256 << 10)
-        .pipeline_flush(true);
+        .max_buf_size(256 << 10);
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;

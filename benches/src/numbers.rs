@@ -22,7 +22,8 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     }
 }
 
-/// What the rounds of a measurement say. Printed as `2.0 (1.5 to 3.0)`, with the precision asked for.
+/// What the rounds of a measurement say. Printed as `2.0 (1.5 to 3.0)`, with the precision that is
+/// asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     pub median: f64,

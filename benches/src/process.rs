@@ -5,8 +5,8 @@ use std::{fs, time::Duration};
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 
-/// CPU time the process has used so far, all its threads together, in the program and in the kernel.
-/// Exact to 10 ms.
+/// CPU time the process has used so far, all its threads together, in the program and in the
+/// kernel. Exact to 10 ms.
 pub fn cpu_time(pid: Pid) -> Result<Duration> {
     let path = format!("/proc/{}/stat", pid.as_raw_nonzero());
     let stat = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;

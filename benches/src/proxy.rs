@@ -1,8 +1,8 @@
 //! What a request costs that Samovar forwards to a process: CPU time, then latency.
 //!
-//! The yardstick is the CPU time of a minimal reverse proxy made of hyper's parts. All proxies stand
-//! in front of one and the same process, a bare hyper server that Samovar started as a replica, and
-//! only their own CPU time counts, not that of the process. They are loaded one after the other,
+//! The yardstick is the CPU time of a minimal reverse proxy made of hyper's parts. All proxies
+//! stand in front of one and the same process, a bare hyper server that Samovar started as a
+//! replica, and only their own CPU time counts, not that of the process. They are loaded one after the other,
 //! round by round, so that a machine that slows down slows all of them.
 
 mod latency;

@@ -1,8 +1,8 @@
 //! The yardstick: hyper with the HTTP settings of Samovar's data plane and nothing behind it. It
 //! answers with the bytes that the hello handlers answer with, and a `POST` with its own body.
 //!
-//! Listens on the port in `PORT`, as a replica of Samovar does, or on a free one. Prints its address
-//! once it listens, and runs until it is killed.
+//! Listens on the port in `PORT`, as a replica of Samovar does, or on a free one. Prints its
+//! address once it listens, and runs until it is killed.
 
 use std::{env, net::Ipv4Addr};
 
