@@ -67,7 +67,7 @@ impl Group {
     pub(crate) async fn add(&mut self, plan: MemberPlan) -> Result<(), Failure> {
         let endpoint = plan.endpoint.clone();
         launch::check_address(&endpoint).await?;
-        let launch = launch::prepare(plan, self.warden.mark(self.number));
+        let launch = launch::prepare(plan, &self.warden.marker, self.number);
         let what = launch::Attempt::of(&launch);
         let started = self.warden.launch(self.number, launch).await;
         let started = started.map_err(|error| what.why_not(&error))?;

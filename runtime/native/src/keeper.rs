@@ -90,7 +90,13 @@ impl Watched {
             let mut command = command.into_iter();
             let program = command.next()?;
             let env = std::env::vars_os().filter(|(name, _)| name != crate::marker::VARIABLE);
-            Some(Launch { program, args: command.collect(), env: env.collect(), cwd: None })
+            Some(Launch {
+                program,
+                args: command.collect(),
+                env: env.collect(),
+                cwd: None,
+                tag: None,
+            })
         });
         let now = Instant::now();
         let mut watched = Watched {

@@ -1,7 +1,7 @@
 //! Before the start of a member, and what to make of a start that failed.
 
 use crate::failure::Failure;
-use crate::marker::VARIABLE;
+use crate::marker::{Marker, VARIABLE};
 use crate::plan::{Endpoint, MemberPlan};
 use crate::spawn::Launch;
 use std::ffi::{OsStr, OsString};
@@ -44,14 +44,15 @@ pub fn check(program: &str, cwd: Option<&Path>) -> Result<(), Failure> {
     Err(Failure::NotExecutable { program: program.to_owned(), why })
 }
 
-/// The process to start for a member, with the mark of its replica.
-pub(crate) fn prepare(plan: MemberPlan, mark: String) -> Launch {
+/// The process to start for a member, with the marks of its replica.
+pub(crate) fn prepare(plan: MemberPlan, marker: &Marker, replica: u64) -> Launch {
     let is_for_replicas = |name: &OsStr| !name.as_bytes().starts_with(SERVER_PREFIX);
     let mut env: Vec<(OsString, OsString)> =
         std::env::vars_os().filter(|(name, _)| is_for_replicas(name)).collect();
     env.extend(plan.env.into_iter().map(|(name, value)| (name.into(), value.into())));
-    env.push((VARIABLE.into(), mark.into()));
-    Launch { program: plan.program, args: plan.args, env, cwd: plan.cwd }
+    env.push((VARIABLE.into(), marker.value(replica).into()));
+    let tag = Some(marker.tag(replica));
+    Launch { program: plan.program, args: plan.args, env, cwd: plan.cwd, tag }
 }
 
 /// Sees to it that the address is free: else somebody else would answer in the replica's name. A

@@ -8,7 +8,7 @@
 //! - Each member leads a session of its own; its process group is killed as a whole.
 //! - The kernel kills members when the server ends (`PR_SET_PDEATHSIG`).
 //! - All descendants inherit a mark in the environment, [`VARIABLE`], by which they are found
-//!   wherever they went.
+//!   wherever they went, and a second one in a limit, which stays when that is cleaned.
 //! - Orphans come to the server (`PR_SET_CHILD_SUBREAPER`), even those that cleaned their
 //!   environment.
 //! - The [`keeper`], a process of its own, ends what is left of a server that was killed.
@@ -34,6 +34,7 @@ mod replica;
 mod spawn;
 mod sweep;
 mod table;
+mod tag;
 mod warden;
 
 pub use census::Usage;

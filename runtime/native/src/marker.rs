@@ -3,6 +3,7 @@
 
 use crate::owners::Mark;
 use crate::table::{self, Identity};
+use crate::tag::Tag;
 use std::io;
 
 /// The environment variable; its value is `<marker>/<server>/<number>`.
@@ -48,14 +49,29 @@ impl Marker {
         Some(Marker { marker: marker.to_owned(), server: server.to_owned() })
     }
 
+    /// The second mark, for who cleans its environment.
+    pub(crate) fn tag(&self, replica: u64) -> Tag {
+        Tag::new(&self.marker, &self.server, replica)
+    }
+
     /// Whether a process was started by this run of the server.
     pub(crate) fn of_this_server(&self, pid: i32) -> Mark {
-        self.judge(table::variable(pid, VARIABLE).as_deref(), |server| server == self.server)
+        self.look(pid, |is_this_server| is_this_server)
     }
 
     /// Whether a process was started by an earlier run of the server.
     pub(crate) fn of_earlier_servers(&self, pid: i32) -> Mark {
-        self.judge(table::variable(pid, VARIABLE).as_deref(), |server| server != self.server)
+        self.look(pid, |is_this_server| !is_this_server)
+    }
+
+    fn look(&self, pid: i32, is_wanted: impl Fn(bool) -> bool) -> Mark {
+        let variable = table::variable(pid, VARIABLE);
+        match self.judge(variable.as_deref(), |server| is_wanted(server == self.server)) {
+            Mark::Ours(number) => Mark::Ours(number),
+            other @ (Mark::Foreign | Mark::Missing) => {
+                Tag::of(pid).map_or(other, |tag| tag.judge(self.tag(0), is_wanted))
+            }
+        }
     }
 
     fn judge(&self, value: Option<&str>, is_wanted: impl Fn(&str) -> bool) -> Mark {

@@ -2,10 +2,10 @@
 //! before.
 //!
 //! A process belongs to a replica if it was known to, or if it is one of its members, or if it
-//! carries its mark in the environment, or if it is in a session or a child of a process that
-//! does. What it does later (clean its environment, leave its session, lose its parent) changes
-//! nothing, once it was seen. What was never seen before it had done all of that is a child of the
-//! server by then, because the server is the reaper of orphans: a *stray*.
+//! carries a mark, or if it is in a session or a child of a process that does. What it does later
+//! (take off its marks, leave its session, lose its parent) changes nothing, once it was seen. What
+//! was never seen before it had done all of that is a child of the server by then, because the
+//! server is the reaper of orphans: a *stray*.
 
 use crate::table::{Identity, Process};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -19,7 +19,7 @@ pub(crate) enum Owner {
     Stray { newest: u64 },
 }
 
-/// What the mark in a process's environment says.
+/// What the marks on a process say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
     /// It was started for this replica.

@@ -2,6 +2,7 @@
 //! code of this crate is here.
 
 use crate::table::{self, Identity};
+use crate::tag::Tag;
 use parking_lot::{Mutex, MutexGuard};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions};
 use std::collections::BTreeSet;
@@ -26,6 +27,8 @@ pub(crate) struct Launch {
     /// The whole environment; later entries win.
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) cwd: Option<PathBuf>,
+    /// The mark of its replica, if it is a member.
+    pub(crate) tag: Option<Tag>,
 }
 
 /// A process that was started. Nothing happens when this is dropped; whoever gets it sees to it
@@ -50,7 +53,7 @@ pub(crate) fn held() -> MutexGuard<'static, BTreeSet<i32>> {
 pub(crate) fn member(launch: &Launch) -> io::Result<Started> {
     let mut command = prepare(launch);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    before_exec(&mut command, Some(Signal::KILL));
+    before_exec(&mut command, Some(Signal::KILL), launch.tag);
     start(&mut command)
 }
 
@@ -58,7 +61,7 @@ pub(crate) fn member(launch: &Launch) -> io::Result<Started> {
 pub(crate) fn keeper(launch: &Launch, input: PipeReader) -> io::Result<Started> {
     let mut command = prepare(launch);
     command.stdin(input).stdout(Stdio::null()).stderr(Stdio::null());
-    before_exec(&mut command, None);
+    before_exec(&mut command, None, None);
     start(&mut command)
 }
 
@@ -99,7 +102,7 @@ fn describe(child: &mut Child) -> io::Result<Started> {
 }
 
 #[expect(unsafe_code, reason = "sessions and signals are set between fork and exec")]
-fn before_exec(command: &mut Command, with_parent: Option<Signal>) {
+fn before_exec(command: &mut Command, with_parent: Option<Signal>, tag: Option<Tag>) {
     let parent = rustix::process::getpid();
     let oom_score = std::fs::read_to_string("/proc/self/oom_score_adj")
         .ok()
@@ -110,6 +113,9 @@ fn before_exec(command: &mut Command, with_parent: Option<Signal>) {
         rustix::process::set_parent_process_death_signal(with_parent)?;
         if with_parent.is_some() && rustix::process::getppid() != Some(parent) {
             return Err(rustix::io::Errno::SRCH.into()); // It ended before we asked to be told.
+        }
+        if let Some(tag) = tag {
+            tag.wear();
         }
         reset_signals();
         keep_no_descriptors();

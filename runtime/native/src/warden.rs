@@ -40,7 +40,7 @@ pub struct WardenOptions {
 #[derive(Debug)]
 pub struct Warden {
     pub(crate) census: Arc<Census>,
-    marker: Marker,
+    pub(crate) marker: Marker,
     ports: Arc<Ports>,
     jobs: mpsc::Sender<Job>,
 }
@@ -118,11 +118,6 @@ impl Warden {
     /// If the folder cannot be made, or the path is too long for a socket.
     pub fn lease_socket(&self) -> io::Result<Lease> {
         self.ports.lease_socket()
-    }
-
-    /// The value of the variable [`VARIABLE`](crate::VARIABLE) for a replica.
-    pub(crate) fn mark(&self, replica: u64) -> String {
-        self.marker.value(replica)
     }
 
     /// Starts a member on the thread for that.
