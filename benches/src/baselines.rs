@@ -102,7 +102,7 @@ pub fn beside(name: &str) -> Result<PathBuf> {
 fn spawn(command: &mut Command) -> Result<Child> {
     let name = command.get_program().to_string_lossy().into_owned();
     // Backtraces of errors that nobody reads would be measured too.
-    command.env("RUST_BACKTRACE", "0").stdin(Stdio::null());
+    command.env("RUST_BACKTRACE", "0").env_remove("PORT").stdin(Stdio::null());
     command.spawn().with_context(|| format!("run {name}"))
 }
 
