@@ -292,6 +292,20 @@ async fn redeploy_on_a_full_machine_gives_way_to_itself() {
 }
 
 #[tokio::test]
+async fn replicas_of_a_full_machine_are_replaced_one_after_the_other() {
+    for limit in [json!({"max_requests": 4}), json!({"max_age": "1s"})] {
+        let native = with_policy("1").await;
+        native.deploy("m", with(json!({"process": {"gpus": 1}}), limit.clone())).await;
+        let load = Load::start(&native.http, "/m", 3);
+        let generations = |status: &Value| number(status, "/totals/replicas_started") >= 4;
+        native.wait_status("m", "several generations", generations).await;
+        load.stop_without_failure().await;
+        let status = native.status("m").await;
+        assert_eq!(number(&status, "/totals/replicas_failed"), 0, "{limit}: {status}");
+    }
+}
+
+#[tokio::test]
 async fn redeploy_that_cannot_start_on_a_full_machine_is_told() {
     let native = with_policy("1").await;
     native.deploy("m", json!({"process": {"gpus": 1}})).await;

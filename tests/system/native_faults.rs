@@ -14,19 +14,23 @@ use crate::support::names;
 
 /// The only process of the only replica.
 async fn only(native: &Native, name: &str) -> Process {
-    let replicas = native.wait_ready(name, 1).await;
-    processes(&replicas[0])[0]
+    eventually(&format!("one process of {name}"), async || {
+        let replicas = native.wait_ready(name, 1).await;
+        processes(&replicas[0]).first().copied()
+    })
+    .await
 }
 
 /// Waits until another replica than this process serves.
 async fn replaced(native: &Native, name: &str, old: Process) -> Process {
     old.ended().await;
-    native.http.get(&format!("/{name}")).await.expect(200);
-    eventually("a successor serves", async || {
+    let next = eventually("a successor serves", async || {
         let next = only(native, name).await;
         (next != old).then_some(next)
     })
-    .await
+    .await;
+    native.http.get(&format!("/{name}")).await.expect(200);
+    next
 }
 
 #[tokio::test]
@@ -48,10 +52,11 @@ async fn chunked_answer_that_breaks_off_is_not_taken_for_a_whole_one() {
     native.deploy("m", json!({})).await;
     let mut body = native.http.open_get("/m/gate?gate=a").await.into_body();
     assert_eq!(next_chunk(&mut body).await, Ok(Some("first\n".into())));
-    only(&native, "m").await.kill9();
+    let process = only(&native, "m").await;
+    process.kill9();
     next_chunk(&mut body).await.expect_err("the last piece never came");
-    native.wait_ready("m", 1).await;
-    native.http.get("/m").await.expect(200);
+    native.wait_failure("m", &["was killed by SIGKILL"]).await;
+    replaced(&native, "m", process).await;
 }
 
 #[tokio::test]
@@ -200,11 +205,17 @@ async fn process_that_crashes_takes_only_its_requests_with_it() {
 async fn requests_find_another_replica_than_the_one_that_just_died() {
     let native = Native::start().await;
     native.deploy("m", json!({"replicas": 3})).await;
-    let load = Load::start(&native.http, "/m", 2);
-    load.serve_more(20).await;
+    for _ in 0..20 {
+        native.http.get("/m").await.expect(200);
+    }
     // A replica that stopped listening, but lives: nothing can be sent to it.
     let deaf = native.replicas("m").await.remove(0);
     direct(&deaf).get("/deaf").await.expect(200);
+    eventually("it takes no connections", async || {
+        tokio::net::TcpStream::connect(text(&deaf, "/address")).await.err()
+    })
+    .await;
+    let load = Load::start(&native.http, "/m", 2);
     load.serve_more(100).await;
     native
         .wait_view("m", "a successor of the deaf one", |replicas, failures| {

@@ -173,6 +173,7 @@ async fn member_that_leaves_with_success_breaks_the_gang_too() {
     let native = Native::start().await;
     native.deploy("m", gang("spmd", 2, 1)).await;
     let first = members(&native, 2).await;
+    native.wait_log("m", "stdout", "[rank 1] listening").await;
     // Told to end by somebody else: it ends well, but it ends.
     first[1].signal(rustix::process::Signal::TERM);
     native.wait_failure("m", &["rank 1", "exited with code 0"]).await;

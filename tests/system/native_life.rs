@@ -12,8 +12,11 @@ use crate::support::{BAD_POLICY, with};
 
 /// The only process of the only replica.
 async fn only(native: &Native, name: &str) -> Process {
-    let replicas = native.wait_ready(name, 1).await;
-    processes(&replicas[0])[0]
+    eventually(&format!("one process of {name}"), async || {
+        let replicas = native.wait_ready(name, 1).await;
+        processes(&replicas[0]).first().copied()
+    })
+    .await
 }
 
 /// The spec of a pool of up to four processes that does what the bad policy, pushed as `policy`, is

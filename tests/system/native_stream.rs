@@ -166,7 +166,7 @@ async fn body_above_its_limit_is_refused() {
     let counted = native.http.post("/m/echo", vec![b'x'; 2000]).await;
     counted.host_error(413, "request-body-too-large");
     let (mut sender, request) = post(&native.http, "/m/echo", None);
-    let http = native.http.clone();
+    let http = Http::new(native.http.address());
     let answer = tokio::spawn(async move { http.try_send(request).await });
     for _ in 0..4 {
         // Nobody may be reading any more.
@@ -177,7 +177,41 @@ async fn body_above_its_limit_is_refused() {
     if let Ok(chunked) = answer.await.expect("no panic") {
         chunked.host_error(413, "request-body-too-large");
     }
-    assert_eq!(native.http.post("/m/echo", vec![b'x'; 1000]).await.expect(200).body.len(), 1000);
+    // Over another connection: the server closes one whose request it did not read to the end.
+    let http = Http::new(native.http.address());
+    assert_eq!(http.post("/m/echo", vec![b'x'; 1000]).await.expect(200).body.len(), 1000);
+}
+
+#[tokio::test]
+async fn client_that_waits_to_be_told_to_go_on_is_told() {
+    let native = Native::start().await;
+    native.deploy("m", json!({})).await;
+    let mut raw = Raw::connect(native.http.address()).await;
+    raw.write(
+        "POST /m/echo HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\n",
+    )
+    .await;
+    assert!(raw.read_until("\r\n\r\n").await.starts_with("HTTP/1.1 100"));
+    raw.write("body").await;
+    let (head, body) = raw.read_answer().await;
+    assert!(head.starts_with("HTTP/1.1 200") && body == "body", "{head}{body}");
+}
+
+#[tokio::test]
+async fn answers_out_of_the_ordinary_do_not_harm_the_next() {
+    let native = Native::start().await;
+    native.deploy("m", json!({})).await;
+    for _ in 0..5 {
+        assert_eq!(native.http.get("/m/old").await.expect(200).text(), "old but whole");
+        assert_eq!(native.http.get("/m/extra").await.expect(200).text(), "wanted");
+        // The replica sends a body with these, which they cannot have.
+        assert!(native.http.get("/m/status?code=204").await.expect(204).body.is_empty());
+        assert!(native.http.get("/m/status?code=304").await.expect(304).body.is_empty());
+        native.http.get("/m/status?code=101").await.host_error(502, "bad-answer");
+        let next = native.http.post("/m/echo", "mine").await.expect(200);
+        assert_eq!(next.text(), "mine");
+    }
+    assert_eq!(number(&native.status("m").await, "/totals/replicas_started"), 1);
 }
 
 #[tokio::test]
