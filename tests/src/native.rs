@@ -244,8 +244,7 @@ impl Native {
         }
     }
 
-    /// Waits until a deployment has `count` replicas, all of them ready, and all their processes are
-    /// counted.
+    /// Waits until a deployment has `count` replicas, all of them ready and their processes counted.
     pub async fn wait_ready(&self, name: &str, count: usize) -> Vec<Value> {
         let what = format!("{count} ready replicas");
         self.wait_view(name, &what, |replicas, _| {

@@ -1,4 +1,4 @@
-//! Native processes that do not start: each refusal says what is wrong, and nothing is left running.
+//! Native processes that do not start: each refusal says what is wrong, and nothing is left.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -59,10 +59,15 @@ fn manifest(number: u32) -> String {
     format!(
         r#"
         [deployments.m]
-        process = {{ command = "{}", args = ["-S", "./start.py"], cwd = "service", health = "/health" }}
         replicas = 1
         idle_ttl = "off"
         env = {{ NUMBER = "{number}" }}
+
+        [deployments.m.process]
+        command = "{}"
+        args = ["-S", "./start.py"]
+        cwd = "service"
+        health = "/health"
         "#,
         python()
     )

@@ -288,7 +288,8 @@ async fn bytes_that_are_no_http_do_not_reach_the_replica() {
     let native = Native::start().await;
     native.deploy("m", json!({})).await;
     for bytes in [
-        "POST /m/echo HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n\
+        "POST /m/echo HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\
+         transfer-encoding: chunked\r\n\r\n\
          0\r\n\r\nGET /m/crash HTTP/1.1\r\nhost: x\r\n\r\n",
         "POST /m/echo HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx",
         "POST /m/echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
