@@ -27,7 +27,7 @@ mod native_devices;
 mod native_examples;
 mod native_faults;
 mod native_gang;
-mod native_gangs;
+mod native_gang_kinds;
 mod native_kill;
 mod native_life;
 mod native_loop;

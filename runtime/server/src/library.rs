@@ -81,7 +81,7 @@ impl Library {
         }
         Ok(Arc::new(Library {
             store,
-            compilers: Compilers::new(limits).context("find the running program")?,
+            compilers: Compilers::new(limits),
             linker: component::handler_linker(&handlers)?,
             policies: PolicyHost::new(policies)?,
             handlers,

@@ -21,6 +21,9 @@ mod store;
 mod warm_pool;
 mod wasm;
 
+/// The running program, even if its file was replaced since it was started.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+
 /// Requests make many small allocations on many threads; this one is faster at them than the
 /// system's.
 #[global_allocator]

@@ -16,6 +16,7 @@ mod ledger;
 mod process;
 mod replica;
 
+use crate::OWN_PROGRAM;
 use crate::api::{self, ApiError, ErrorCode};
 use crate::clock;
 use crate::deployment::{Deployment, Parts, Revision, Workload};
@@ -82,8 +83,7 @@ impl Native {
     pub async fn start(setup: Setup<'_>) -> anyhow::Result<Arc<Self>> {
         let identity = Identity::load(setup.data)?;
         let marker = identity.marker();
-        let program = std::env::current_exe().context("find the running program")?;
-        let keeper = vec![program.into_os_string(), OsString::from("keep-processes")];
+        let keeper = vec![OsString::from(OWN_PROGRAM), OsString::from("keep-processes")];
         let options = WardenOptions {
             sockets: std::env::temp_dir().join(format!("samovar-{}", &marker[..8])),
             marker,

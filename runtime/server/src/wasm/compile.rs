@@ -6,6 +6,7 @@
 
 use super::engine;
 use super::inspect::Kind;
+use crate::OWN_PROGRAM;
 use crate::api::{ApiError, ErrorCode};
 use crate::store::is_full;
 use std::path::{Path, PathBuf};
@@ -35,20 +36,14 @@ pub struct CompileLimits {
 
 /// Starts compilers, a few at a time.
 pub struct Compilers {
-    program: PathBuf,
     limits: CompileLimits,
     places: tokio::sync::Semaphore,
 }
 
 impl Compilers {
     /// Compilers that are this very program.
-    ///
-    /// # Errors
-    ///
-    /// When the path of the running program is not known.
-    pub fn new(limits: CompileLimits) -> std::io::Result<Self> {
-        let program = std::env::current_exe()?;
-        Ok(Compilers { program, limits, places: tokio::sync::Semaphore::new(COMPILERS_MAX) })
+    pub fn new(limits: CompileLimits) -> Self {
+        Compilers { limits, places: tokio::sync::Semaphore::new(COMPILERS_MAX) }
     }
 
     /// Compiles the component in `wasm` for `kind` into the file `code`.
@@ -102,7 +97,7 @@ impl Compilers {
 
     #[expect(unsafe_code, reason = "what runs between fork and exec is two system calls")]
     fn start(&self, kind: Kind, wasm: &Path, code: &Path) -> std::io::Result<Child> {
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(OWN_PROGRAM);
         command.arg("compile-artifact").args(["--kind", kind.as_str()]).arg(wasm).arg(code);
         command.env_clear().env("RUST_BACKTRACE", "0");
         // The compiler ends when its standard input does, which is when this process is gone.
