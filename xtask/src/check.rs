@@ -40,6 +40,9 @@ const GUEST_TESTS: [&str; 9] = [
 /// Random scenarios that every test run simulates, and that a night does.
 const SCENARIOS_TEST: &str = "0..500";
 const SCENARIOS_NIGHT: &str = "0..10000";
+/// Processes that a night starts and drains, and kills of processes and servers.
+const LOOPS_NIGHT: &str = "200";
+const KILLS_NIGHT: &str = "1000";
 
 /// Everything CI checks. The cheap checks come first.
 pub fn test(workspace: &Workspace) -> Result<()> {
@@ -94,10 +97,20 @@ pub fn vectors(workspace: &Workspace, args: &[String]) -> Result<()> {
     recorded(workspace, system, &file)
 }
 
-/// Simulates random scenarios with faults and checks them.
+/// Simulates random scenarios with faults and checks them. Unless scenarios are named, it also starts
+/// and kills many native processes.
 pub fn nightly(workspace: &Workspace, args: &[String]) -> Result<()> {
     step("build", || workspace.build_hosts())?;
-    explore(workspace, args.first().map_or(SCENARIOS_NIGHT, String::as_str))
+    if let Some(seeds) = args.first() {
+        return explore(workspace, seeds);
+    }
+    step("random scenarios", || explore(workspace, SCENARIOS_NIGHT))?;
+    step("processes started and killed", || {
+        let package = ["--package", "samovar-tests", "--test", "system"];
+        let mut tests = cargo(&workspace.root);
+        tests.args(["test", "--release"]).args(package).args(["--", "native_loop", "native_kill"]);
+        run(tests.env("SAMOVAR_LOOPS", LOOPS_NIGHT).env("SAMOVAR_KILLS", KILLS_NIGHT))
+    })
 }
 
 fn explore(workspace: &Workspace, seeds: &str) -> Result<()> {

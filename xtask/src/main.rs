@@ -33,8 +33,9 @@ usage: cargo xtask <task>
   vectors SYSTEM FILE      replay recorded decisions of SYSTEM (for example lightning)
   compare SYSTEM ...       random requests to SYSTEM itself and to our copy of it
                            (`compare` alone says more)
-  nightly [FIRST..END]     simulate random scenarios with faults (default 0..10000) and check them;
-                           one number runs that scenario again
+  nightly [FIRST..END]     simulate random scenarios with faults (default 0..10000) and check them,
+                           then start and kill many processes; with a range, or one number,
+                           only those scenarios
   deny                     check licenses and advisories of dependencies with cargo-deny
 ";
 
