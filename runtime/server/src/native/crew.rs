@@ -61,6 +61,8 @@ struct Inner {
 enum Link {
     /// The pool waits for it, or has it.
     Ordered(Ordered),
+    /// It joined by itself, and a pool is asked just now whether it takes it in.
+    Arriving,
     /// It joined by itself, and a pool took it in.
     Adopted { pool: Weak<WarmPool>, lease: Lease, trouble: Arc<Trouble> },
     /// It reports, but could not be reached. Not tried again before then.
@@ -152,7 +154,7 @@ impl Crew {
         let mut effects = Vec::new();
         if let Some(inner) = &mut *self.inner.lock() {
             inner.pool = Arc::downgrade(pool);
-            inner.links.retain(|_, link| !matches!(link, Link::Adopted { .. }));
+            inner.links.retain(|_, link| !matches!(link, Link::Adopted { .. } | Link::Arriving));
             effects = inner.to_adopt();
         }
         self.carry_out(effects);
@@ -186,7 +188,7 @@ impl Crew {
         let is_own = inner.links.get(id).is_some_and(|link| match link {
             Link::Ordered(ordered) => Arc::ptr_eq(&ordered.trouble, trouble),
             Link::Adopted { trouble: own, .. } => Arc::ptr_eq(own, trouble),
-            Link::Shunned(_) | Link::GivenBack(_) => false,
+            Link::Arriving | Link::Shunned(_) | Link::GivenBack(_) => false,
         });
         if !is_own {
             return;
@@ -284,7 +286,7 @@ impl Crew {
             let now = clock::now();
             inner.links.retain(|_, link| match link {
                 Link::Shunned(until) | Link::GivenBack(until) => *until > now,
-                Link::Ordered(_) | Link::Adopted { .. } => true,
+                Link::Ordered(_) | Link::Arriving | Link::Adopted { .. } => true,
             });
             let events = inner.registry.expire(now);
             effects = inner.effects(events);
@@ -311,22 +313,45 @@ impl Crew {
     /// Gives a worker that joined to the live pool, if that has room.
     fn adopt(self: &Arc<Self>, id: String, address: &Address) {
         let (pool, envelopes, options) = {
-            let inner = self.inner.lock();
-            let Some(inner) = inner.as_ref().filter(|inner| !inner.links.contains_key(&id)) else {
+            let mut inner = self.inner.lock();
+            let Some(inner) = inner.as_mut().filter(|inner| !inner.links.contains_key(&id)) else {
                 return; // Somebody else was faster.
             };
+            inner.links.insert(id.clone(), Link::Arriving);
             (inner.pool.clone(), inner.envelopes.clone(), inner.options.clone())
         };
-        let Some(live) = pool.upgrade() else { return };
+        let Some(live) = pool.upgrade() else { return self.arrived(&id, None) };
         let trouble = Arc::new(Trouble::default());
         let link = WorkerLink::new(self, &id, &trouble, Parting::Done);
         let upstream = Upstream::new(upstream_address(address), options);
         let replica = NativeReplica::new(upstream, envelopes, Some(link), ReplicaBody::Joined);
-        if let Some(lease) = live.adopt(replica)
-            && let Some(inner) = &mut *self.inner.lock()
-        {
-            inner.tell(&id, &format!("replica {} is this worker, at {address}", lease.id.0));
-            inner.links.insert(id, Link::Adopted { pool, lease, trouble });
+        let Some(lease) = live.adopt(replica) else { return self.arrived(&id, None) };
+        self.arrived(&id, Some(Link::Adopted { pool, lease, trouble }));
+        let text = format!("replica {} is this worker, at {address}", lease.id.0);
+        if let Some(inner) = &*self.inner.lock() {
+            inner.tell(&id, &text);
+        }
+    }
+
+    /// A pool took a worker in, or not. If the worker has gone meanwhile, the pool is told.
+    fn arrived(&self, id: &str, link: Option<Link>) {
+        let mut inner = self.inner.lock();
+        let is_here =
+            inner.as_ref().is_some_and(|inner| matches!(inner.links.get(id), Some(Link::Arriving)));
+        match (inner.as_mut(), link) {
+            (Some(inner), Some(link)) if is_here => {
+                inner.links.insert(id.to_owned(), link);
+            }
+            (Some(inner), None) if is_here => {
+                inner.links.remove(id);
+            }
+            (_, Some(Link::Adopted { pool, lease, .. })) => {
+                drop(inner);
+                if let Some(pool) = pool.upgrade() {
+                    pool.release(lease);
+                }
+            }
+            (_, _) => {}
         }
     }
 }
@@ -360,9 +385,7 @@ impl Inner {
                 self.tell(&id, "is loaded");
                 match self.links.get(&id) {
                     Some(Link::Ordered(ordered)) => vec![Effect::Loaded(ordered.loaded.clone())],
-                    Some(Link::Adopted { .. } | Link::Shunned(_) | Link::GivenBack(_)) => {
-                        Vec::new()
-                    }
+                    Some(_) => Vec::new(),
                     None => self.to_adopt(),
                 }
             }
@@ -387,6 +410,10 @@ impl Inner {
                         let effect = Effect::Raise(Arc::clone(trouble), reason);
                         self.links.remove(&id);
                         vec![effect]
+                    }
+                    Some(Link::Arriving) => {
+                        self.links.remove(&id);
+                        Vec::new()
                     }
                     Some(Link::Shunned(_) | Link::GivenBack(_)) | None => Vec::new(),
                 }
@@ -414,7 +441,7 @@ impl Inner {
                 self.links.remove(id);
                 vec![effect]
             }
-            Some(Link::Shunned(_)) => {
+            Some(Link::Arriving | Link::Shunned(_)) => {
                 self.links.remove(id);
                 Vec::new()
             }
