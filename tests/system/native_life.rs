@@ -70,6 +70,30 @@ async fn loading_is_not_idleness() {
 }
 
 #[tokio::test]
+async fn requests_that_wait_for_loading_outlive_a_redeployment() {
+    let native = Native::start().await;
+    let env = json!({"BEHAVE": "load-slowly", "LOAD_S": "2"});
+    native.deploy("m", json!({"replicas": "0..1", "env": env})).await;
+    let asking = at_once(&native.http, "/m", 5);
+    let waiting = |status: &Value| number(status, "/queued") == 5;
+    native.wait_status("m", "all wait", waiting).await;
+    native.deploy("m", json!({"replicas": "0..1", "env": {"V": "2"}})).await;
+    let replies = asking.answers().await;
+    assert!(replies.iter().all(|reply| reply.status == 200), "{replies:?}");
+    native.http.get("/m").await.expect(200);
+    // Without a request that waits, what the old revision loads is given up.
+    let env = json!({"BEHAVE": "load-slowly", "LOAD_S": "1000"});
+    native.deploy("n", json!({"replicas": "0..1", "env": env})).await;
+    let asking = at_once(&native.http, "/n", 1);
+    native.wait_status("n", "one starts", |status| all_replicas(status) == 1).await;
+    drop(asking);
+    native.wait_status("n", "nobody waits", |status| number(status, "/queued") == 0).await;
+    native.deploy("n", json!({"replicas": "0..1", "env": {"V": "2"}})).await;
+    native.wait_status("n", "no replica", |status| all_replicas(status) == 0).await;
+    native.http.get("/n").await.expect(200);
+}
+
+#[tokio::test]
 async fn spare_processes_go_after_scaledown_ttl() {
     let native = Native::start_with(&["--slots", "6"]).await;
     native.push_policy("steered", BAD_POLICY).await;

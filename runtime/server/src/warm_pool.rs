@@ -57,7 +57,7 @@ pub struct WarmPool {
     log: Arc<DeploymentLog>,
     shared: Shared,
     inner: Mutex<Inner>,
-    /// Cancelled when the pool closes: what loads is given up.
+    /// Cancelled when the pool is closed and nothing waits: what loads is given up.
     closing: CancellationToken,
     /// For the tasks that start replicas.
     this: Weak<WarmPool>,
@@ -132,6 +132,7 @@ impl WarmPool {
     pub fn plan(&self, now: Timestamp) -> Option<Timestamp> {
         let mut inner = self.inner.lock();
         inner.pool.plan(now);
+        self.give_up_unwanted(&inner);
         let wake = inner.pool.next_wake(now);
         self.settle(inner);
         wake
@@ -150,9 +151,17 @@ impl WarmPool {
     pub fn close(&self, now: Timestamp) {
         let mut inner = self.inner.lock();
         inner.pool.close(now);
+        inner.is_closed = true;
+        self.give_up_unwanted(&inner);
         self.settle(inner);
-        self.closing.cancel();
         self.shared.attention.notify_one();
+    }
+
+    /// What a closed pool still loads is for the requests that wait there, or for nobody.
+    fn give_up_unwanted(&self, inner: &Inner) {
+        if inner.is_closed && inner.pool.counts().queued == 0 {
+            self.closing.cancel();
+        }
     }
 
     /// What a policy is told.

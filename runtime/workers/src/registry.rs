@@ -318,9 +318,11 @@ impl Registry {
         // What cannot be used does not contradict: some workers do not know their own address.
         let said = report.url.as_deref().and_then(|url| Address::parse(url).ok());
         let is_first = said.is_some() && !member.is_address_said;
-        // A message without an address and a port says nothing about where the worker is.
-        let is_told = !member.is_address_said && report.port.is_some();
-        let told = || self.peer_address(report, sender).filter(|_| is_told);
+        // A message without a port says nothing about it; the host is told by the connection.
+        let told = || {
+            let port = report.port.unwrap_or(member.address.port());
+            sender.peer.filter(|_| !member.is_address_said).map(|peer| Address::of(peer, port))
+        };
         let Some(said) = said.or_else(told) else { return Ok(None) };
         match (is_first, said == member.address) {
             (true, _) => {

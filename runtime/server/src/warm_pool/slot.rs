@@ -22,6 +22,8 @@ pub(super) struct Inner {
     /// Why the last start had to wait for room on the machine; none since one succeeded.
     pub no_room: Option<String>,
     pub failures: VecDeque<api::ReplicaFailure>,
+    /// Whether it takes no more requests.
+    pub is_closed: bool,
 }
 
 /// Tells a waiting request what became of it.
@@ -83,6 +85,7 @@ impl Inner {
             last_start_error: None,
             no_room: None,
             failures: VecDeque::new(),
+            is_closed: false,
         }
     }
 
