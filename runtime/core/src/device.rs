@@ -8,7 +8,7 @@
 use std::fmt;
 
 /// Thousandths in a device.
-const WHOLE: u32 = 1000;
+pub const WHOLE: u32 = 1000;
 
 /// How much one worker wants: whole devices, or a part of one in thousandths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +159,8 @@ impl Devices {
 
     /// Thousandths of each device that are free. What is left of one that is leased in parts is
     /// free for other parts only.
-    pub fn free(&self) -> Vec<u32> {
+    #[cfg(test)]
+    fn free(&self) -> Vec<u32> {
         self.holds.iter().map(|holds| WHOLE - taken(holds)).collect()
     }
 

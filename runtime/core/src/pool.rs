@@ -33,7 +33,8 @@ use crate::limits::PoolLimits;
 use crate::replica::{Lease, Replica, ReplicaId, State};
 use crate::time::Timestamp;
 pub use control::Counts;
-pub use failing::Pause;
+#[cfg(test)]
+use failing::Pause;
 use free::FreeLists;
 use meter::Meter;
 pub use meter::{Outcome, Totals};

@@ -13,6 +13,7 @@ use crate::api::{self, ApiError, ErrorBody, ErrorCode};
 use crate::clock;
 use crate::config::Secret;
 use crate::control::Control;
+use crate::library::blocking;
 use crate::logs::{Line, LogStream};
 use crate::spec::{self, DeploymentName, Digest, RawSpec};
 use axum::Router;
@@ -61,7 +62,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/deployments/{name}/decisions", get(decisions))
         .route("/deployments/{name}/replicas", get(replicas))
         .route("/deployments/{name}/join", get(workers::join))
-        .route("/machine", get(workers::machine))
+        .route("/machine", get(machine))
         .route("/deployments/{name}/logs", get(logs))
         .route("/deployments/{name}/requests", get(requests::requests))
         .merge(policies::by_name())
@@ -151,6 +152,14 @@ async fn info(State(admin): State<Admin>) -> Json<api::Info> {
         data_plane: format!("http://{}", admin.data_plane),
         uptime_ms: clock::now().as_millis(),
     })
+}
+
+async fn machine(State(admin): State<Admin>) -> Result<Json<api::Machine>, ApiError> {
+    let control = Arc::clone(&admin.control);
+    let devices = blocking(move || control.native.devices()).await?;
+    let slots = &admin.control.slots;
+    let free = u32::try_from(slots.places.available_permits()).unwrap_or(u32::MAX);
+    Ok(Json(api::Machine { slots: slots.total(), slots_free: free, devices }))
 }
 
 async fn put_component(State(admin): State<Admin>, body: Body) -> Result<Response, ApiError> {

@@ -10,11 +10,6 @@ mod replicas;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use replicas::{
-    Device, DeviceLease, HeldDevice, Join, Machine, Replica, ReplicaFailure, ReplicaKind,
-    ReplicaList, ReplicaState,
-};
-
 use crate::spec::{DeploymentName, Digest, PolicyName, RawSpec, World};
 
 pub use decision::{Decision, DecisionList, LimitedBy, Wish};
@@ -22,6 +17,10 @@ pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use policies::{
     PolicyTest, PolicyVersion, PolicyVersions, Rollback, Shadow, ShadowDecision, TestPolicy,
     TestedAnswer, TestedTick, Via,
+};
+pub use replicas::{
+    Device, DeviceLease, HeldDevice, Join, Machine, Replica, ReplicaFailure, ReplicaKind,
+    ReplicaList, ReplicaState,
 };
 
 /// What an uploaded component is for.

@@ -204,15 +204,7 @@ fn devices(written: Option<String>) -> Result<String, SpecError> {
 }
 
 fn workers_url(url: String) -> Result<String, SpecError> {
-    let parsed = url.parse::<http::Uri>().ok();
-    let is_web = parsed.is_some_and(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
-    });
-    if !is_web {
-        let problem = format!("`{url}` is not an http or https URL");
-        return Err(SpecError::invalid("workers_url", problem));
-    }
-    Ok(url.trim_end_matches('/').to_owned())
+    Ok(spec::web("workers_url", url)?.trim_end_matches('/').to_owned())
 }
 
 /// Reads a token from a file; white space around it is ignored.

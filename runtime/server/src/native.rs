@@ -24,6 +24,7 @@ use crate::spec::{DeploymentName, DeploymentSpec, Runs, WorkloadSpec};
 use anyhow::Context as _;
 use dashmap::DashMap;
 use identity::Identity;
+use samovar_core::device::WHOLE;
 use samovar_native::devices::{self, Device};
 use samovar_native::{Warden, WardenOptions};
 use samovar_proxy::Options;
@@ -177,10 +178,9 @@ impl Native {
         Ok(self.identity.signer()?.sign(address))
     }
 
-    /// How many accelerators are leased, and how many there are.
-    pub fn leased(&self) -> (f64, f64) {
-        let (taken, total) = self.ledger.leased();
-        (taken as f64 / 1000.0, total as f64 / 1000.0)
+    /// How many accelerators are leased, parts of one included.
+    pub fn leased(&self) -> f64 {
+        self.ledger.leased()
     }
 
     /// The accelerators and who holds them. Asks the driver, which may take a while.
@@ -211,16 +211,10 @@ impl Native {
         if let Err(failure) = samovar_native::check(&process.command, process.cwd.as_deref()) {
             return refuse("spec.process", failure.to_string(), "nothing was started");
         }
-        let Some(share) = process.gpus else { return Ok(()) };
-        let workers = process.distribute.as_ref().map_or(1, |gang| gang.quorum_workers);
-        let wanted = u64::from(share.thousandths()) * u64::from(workers);
-        let (_, total) = self.ledger.leased();
-        if wanted > total {
-            let each = share.as_f64() * f64::from(workers);
-            let problem = format!(
-                "a replica needs {each} accelerators, the machine has {}",
-                self.ledger.count()
-            );
+        let (wanted, count) = (process.device_units(), self.ledger.count());
+        if wanted > count as u64 * u64::from(WHOLE) {
+            let wanted = wanted as f64 / f64::from(WHOLE);
+            let problem = format!("a replica needs {wanted} accelerators, the machine has {count}");
             return refuse("spec.process.gpus", problem, "`samovar machine` shows what there is");
         }
         Ok(())
@@ -265,7 +259,7 @@ impl Native {
             .fleet
             .as_ref()
             .map(|fleet| Arc::new(external::fleet(fleet).expect("its settings were checked")));
-        let source = ExternalSource {
+        ExternalSource {
             native: Arc::clone(self),
             deployment: deployment.clone(),
             crew: Arc::clone(&parts.crew),
@@ -275,9 +269,7 @@ impl Native {
             envelopes: workers.and_then(|terms| terms.envelopes.clone()),
             options: options(spec),
             start_timeout: spec.limits.start_timeout,
-        };
-        source.sweep();
-        source
+        }
     }
 
     /// How the workers of a revision are treated; none if none may report. Lets those report that
@@ -300,8 +292,7 @@ impl Native {
             log: Arc::clone(&parts.log),
         };
         if !parts.crew.is_open() {
-            parts.crew.open(terms.clone());
-            self.crews.insert(deployment.clone(), Arc::downgrade(&parts.crew));
+            self.open_crew(deployment, &parts.crew, &terms);
         }
         Some(terms)
     }
@@ -309,25 +300,29 @@ impl Native {
     /// A revision did not become live. Its workers may not report if those of the live one may not.
     pub fn unsettle_crew(&self, deployment: &Deployment) {
         if deployment.live().workers.is_none() {
-            self.crews.remove(&deployment.name);
-            deployment.crew.close();
+            self.close_crew(deployment);
         }
     }
 
     /// A revision is live: its workers are treated as it says, and those that joined are its own.
     pub fn settle_crew(&self, deployment: &Deployment, revision: &Revision) {
-        let crew = &deployment.crew;
         match &revision.workers {
             Some(terms) => {
-                crew.open(terms.clone());
-                self.crews.insert(deployment.name.clone(), Arc::downgrade(crew));
-                crew.attach(&revision.pool);
+                self.open_crew(&deployment.name, &deployment.crew, terms);
+                deployment.crew.attach(&revision.pool);
             }
-            None => {
-                self.crews.remove(&deployment.name);
-                crew.close();
-            }
+            None => self.close_crew(deployment),
         }
+    }
+
+    fn open_crew(&self, deployment: &DeploymentName, crew: &Arc<Crew>, terms: &Terms) {
+        crew.open(terms.clone());
+        self.crews.insert(deployment.clone(), Arc::downgrade(crew));
+    }
+
+    fn close_crew(&self, deployment: &Deployment) {
+        self.crews.remove(&deployment.name);
+        deployment.crew.close();
     }
 }
 

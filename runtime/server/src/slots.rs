@@ -3,15 +3,13 @@
 
 use crate::spec::{DeploymentName, DeploymentSpec, Runs};
 use parking_lot::Mutex;
+use samovar_core::device::WHOLE;
 use samovar_core::share::{self, fair_counts};
 use samovar_core::target::{LimitedBy, Room};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Semaphore;
-
-/// Thousandths in a whole accelerator.
-const UNITS_OF_DEVICE: u64 = 1000;
 
 /// Room for replicas on this machine.
 pub struct Slots {
@@ -41,10 +39,7 @@ impl From<&DeploymentSpec> for Demand {
         match &spec.runs {
             Runs::Component(_) => Demand { places: 1, device_units: 0, priority },
             Runs::Process(process) => {
-                // A gang starts with its quorum if it must.
-                let workers = process.distribute.as_ref().map_or(1, |gang| gang.quorum_workers);
-                let each = process.gpus.map_or(0, |share| u64::from(share.thousandths()));
-                Demand { places: 1, device_units: each * u64::from(workers), priority }
+                Demand { places: 1, device_units: process.device_units(), priority }
             }
             Runs::External => Demand { places: 0, device_units: 0, priority },
         }
@@ -124,7 +119,7 @@ impl Slots {
         Slots {
             places: Arc::new(Semaphore::new(total as usize)),
             total,
-            device_units: devices as u64 * UNITS_OF_DEVICE,
+            device_units: devices as u64 * u64::from(WHOLE),
             wants: Mutex::default(),
             is_short: AtomicBool::new(false),
         }

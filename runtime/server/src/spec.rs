@@ -30,7 +30,7 @@ pub use raw::{
     RawWorker,
 };
 pub use units::{Count, DurationText, ParseError, SizeText, Ttl};
-pub use validate::{DEFAULT_POLICY, duration, size, within};
+pub use validate::{DEFAULT_POLICY, duration, size, web, within};
 
 /// A checked spec: every setting has a value, and every value is inside its bounds.
 ///
@@ -159,7 +159,7 @@ impl DeploymentSpec {
         /// Below this, a pool goes between two requests of one person.
         const SHORT_TTL: Duration = Duration::from_secs(1);
         let mut warnings = Vec::new();
-        let is_guest = self.runs.component().is_some();
+        let is_guest = self.runs.is_guest();
         if is_guest && u64::from(self.replicas.max) * u64::from(self.concurrency) == 1 {
             warnings.push(
                 "this deployment serves one request at a time (replicas.max 1, concurrency 1): \
@@ -201,7 +201,7 @@ impl From<&DeploymentSpec> for RawSpec {
         let duration = |d: Duration| Some(DurationText(d));
         let replicas = &spec.replicas;
         let limits = &spec.limits;
-        let is_guest = spec.runs.component().is_some();
+        let is_guest = spec.runs.is_guest();
         RawSpec {
             component: spec.runs.component().map(|digest| digest.to_string()),
             process: spec.runs.process().map(RawProcess::from),

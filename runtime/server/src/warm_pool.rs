@@ -11,6 +11,7 @@ mod waiting;
 use crate::api;
 use crate::clock;
 use crate::logs::DeploymentLog;
+use crate::native::NativeReplica;
 use crate::wasm::replica::{Instance, SyncInstance};
 pub use make::{CodeSource, Source};
 use parking_lot::Mutex;
@@ -20,7 +21,7 @@ use samovar_core::observation::Observation;
 use samovar_core::pool::{Action, Arrival, Counts, Health, Outcome, Pool, Totals};
 use samovar_core::replica::{Lease, ReplicaId, ReplicaKind, ReplicaView, State};
 use samovar_core::time::Timestamp;
-use slot::{Body, Inner, Slot};
+use slot::{Body, Inner};
 pub use slot::{Granted, Work};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -169,14 +170,10 @@ impl WarmPool {
         let mut inner = self.inner.lock();
         let mut seen = inner.pool.observe(with_replicas, now);
         if !matches!(self.source, Source::Guest { .. }) {
-            // Both go by slot.
-            let mut slots = inner.slots.iter();
+            let natives = inner.natives();
             for view in &mut seen.replicas {
-                if view.kind == ReplicaKind::Wasm {
-                    view.kind = self.kind();
-                }
-                let native = slots.find(|slot| slot.id == Some(view.id)).and_then(Slot::native);
-                if let Some(report) = native.and_then(|native| native.report()) {
+                view.kind = self.kind(view);
+                if let Some(report) = natives.get(&view.id).and_then(|native| native.report()) {
                     view.load = report.load;
                     view.max_perf = report.max_perf;
                 }
@@ -192,14 +189,15 @@ impl WarmPool {
         }
         let native: Vec<_> = {
             let inner = self.inner.lock();
-            inner.slots.iter().filter_map(Slot::native).map(Arc::clone).collect()
+            inner.natives().into_values().map(Arc::clone).collect()
         };
         native.iter().for_each(|replica| replica.close_idle_connections());
     }
 
-    /// What the replicas are that the pool orders.
-    fn kind(&self) -> ReplicaKind {
+    /// What a replica is. The pool only knows which ones it did not order.
+    fn kind(&self, view: &ReplicaView) -> ReplicaKind {
         match self.source {
+            _ if view.kind == ReplicaKind::External => ReplicaKind::External,
             Source::Guest { .. } => ReplicaKind::Wasm,
             Source::Process(_) => ReplicaKind::Process,
             Source::External(_) => ReplicaKind::External,
@@ -291,16 +289,22 @@ impl WarmPool {
     /// The single replicas of the pool and what is known of them, and the last failures.
     pub fn replicas(&self, revision: u64) -> (Vec<api::Replica>, Vec<api::ReplicaFailure>) {
         let inner = self.inner.lock();
-        let views = inner.pool.replica_views(clock::now());
-        let replicas = views.iter().map(|view| self.describe(&inner, view, revision)).collect();
+        let (views, natives) = (inner.pool.replica_views(clock::now()), inner.natives());
+        let describe = |view| self.describe(view, natives.get(&view.id).copied(), revision);
+        let replicas = views.iter().map(describe).collect();
         (replicas, inner.failures.iter().cloned().collect())
     }
 
-    fn describe(&self, inner: &Inner, view: &ReplicaView, revision: u64) -> api::Replica {
-        let kind = match (&self.source, view.kind) {
-            (_, ReplicaKind::External) | (Source::External(_), _) => api::ReplicaKind::External,
-            (Source::Process(_), _) => api::ReplicaKind::Process,
-            (Source::Guest { .. }, _) => api::ReplicaKind::Wasm,
+    fn describe(
+        &self,
+        view: &ReplicaView,
+        native: Option<&Arc<NativeReplica>>,
+        revision: u64,
+    ) -> api::Replica {
+        let kind = match self.kind(view) {
+            ReplicaKind::Wasm => api::ReplicaKind::Wasm,
+            ReplicaKind::Process => api::ReplicaKind::Process,
+            ReplicaKind::External => api::ReplicaKind::External,
         };
         let state = match view.state {
             State::Starting => api::ReplicaState::Starting,
@@ -316,7 +320,7 @@ impl WarmPool {
             age_ms: u64::try_from(view.age.as_millis()).unwrap_or(u64::MAX),
             ..api::Replica::default()
         };
-        match (inner.native(view.id), &self.source) {
+        match (native, &self.source) {
             (Some(native), _) => native.describe(described),
             (None, Source::Process(process)) => process.describe_start(view.id, described),
             (None, Source::External(external)) => external.describe_start(view.id, described),

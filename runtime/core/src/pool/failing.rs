@@ -21,8 +21,9 @@ fn backoff(failures: u32) -> Duration {
 }
 
 /// Why a missing replica is not started yet.
+#[cfg(test)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pause {
+pub(super) enum Pause {
     /// Replicas failed this often in a row; the next attempt is at `until`.
     Failing {
         /// Failed starts and early crashes in a row.
@@ -104,7 +105,8 @@ impl<W> Pool<W> {
     }
 
     /// Why a missing replica is not started yet; none if none is missing or it can start now.
-    pub fn pause(&self, now: Timestamp) -> Option<Pause> {
+    #[cfg(test)]
+    pub(super) fn pause(&self, now: Timestamp) -> Option<Pause> {
         if !self.is_short() {
             return None;
         }

@@ -5,7 +5,7 @@ use crate::deployment::Deployment;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -40,6 +40,12 @@ fn head(text: &mut String, family: &Family<'_>) {
     _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
+/// A family with one value.
+fn single(text: &mut String, family: &Family<'_>, value: impl Display) {
+    head(text, family);
+    _ = writeln!(text, "{} {value}", family.name);
+}
+
 fn server(text: &mut String, admin: &Admin, deployments: usize) {
     let library = &admin.control.library;
     let gauges = [
@@ -58,8 +64,7 @@ fn server(text: &mut String, admin: &Admin, deployments: usize) {
         ),
     ];
     for (name, kind, help, value) in gauges {
-        head(text, &Family { name, kind, help });
-        _ = writeln!(text, "{name} {value}");
+        single(text, &Family { name, kind, help }, value);
     }
     devices(text, admin);
     let Some(pool) = library.handler_engine().pooling_allocator_metrics() else {
@@ -80,15 +85,12 @@ fn server(text: &mut String, admin: &Admin, deployments: usize) {
 }
 
 fn devices(text: &mut String, admin: &Admin) {
-    let (leased, total) = admin.control.native.leased();
-    let gauges = [
-        ("samovar_devices", "Accelerators of the machine.", total),
-        ("samovar_devices_leased", "Accelerators that are leased, parts of one included.", leased),
-    ];
-    for (name, help, value) in gauges {
-        head(text, &Family { name, kind: "gauge", help });
-        _ = writeln!(text, "{name} {value}");
-    }
+    let native = &admin.control.native;
+    let gauge = |name, help| Family { name, kind: "gauge", help };
+    let family = gauge("samovar_devices", "Accelerators of the machine.");
+    single(text, &family, native.device_count());
+    let help = "Accelerators that are leased, parts of one included.";
+    single(text, &gauge("samovar_devices_leased", help), native.leased());
 }
 
 /// Only deployments of processes have these.

@@ -1,5 +1,6 @@
 //! What workers call: the protocol of Vast's workers, apart from the API of operators. Their token
-//! is in their messages, and it opens nothing but their own deployment.
+//! is in their messages, and it opens nothing but their own deployment. Operators ask here what to
+//! tell a worker.
 
 use super::{Admin, parse};
 use crate::api::{self, ApiError, ErrorCode};
@@ -38,15 +39,6 @@ pub fn protocol() -> Router<Admin> {
             .route(&format!("/worker_status{end}"), post(status_by_user));
     }
     router
-}
-
-/// `GET /v1/machine`.
-pub async fn machine(State(admin): State<Admin>) -> Result<Json<api::Machine>, ApiError> {
-    let control = Arc::clone(&admin.control);
-    let devices = crate::library::blocking(move || control.native.devices()).await?;
-    let slots = &admin.control.slots;
-    let free = u32::try_from(slots.places.available_permits()).unwrap_or(u32::MAX);
-    Ok(Json(api::Machine { slots: slots.total(), slots_free: free, devices }))
 }
 
 /// `GET /v1/deployments/{name}/join`.
@@ -98,11 +90,8 @@ async fn status_by_user(
 fn report(admin: &Admin, name: &str, body: &[u8], sender: &Sender) -> Answer {
     let crew = crew(admin, name)?;
     let report = Report::parse(body).map_err(malformed)?;
-    match crew.report(&report, sender) {
-        None => Err(unknown()),
-        Some(Ok(())) => Ok(accepted()),
-        Some(Err(refused)) => Err(error_of(&refused)),
-    }
+    taken(crew.report(&report, sender))?;
+    Ok(accepted())
 }
 
 async fn finished(
@@ -152,11 +141,13 @@ fn admit(
 ) -> Result<Arc<Crew>, ApiError> {
     let crew = crew(admin, name)?;
     let token = token.or_else(|| credentials(headers).1);
-    match crew.admit(worker, token.as_ref()) {
-        None => Err(unknown()),
-        Some(Ok(())) => Ok(crew),
-        Some(Err(refused)) => Err(error_of(&refused)),
-    }
+    taken(crew.admit(worker, token.as_ref()))?;
+    Ok(crew)
+}
+
+/// What a crew makes of a message; none if no worker may report to it.
+fn taken(outcome: Option<Result<(), Refused>>) -> Result<(), ApiError> {
+    outcome.ok_or_else(unknown)?.map_err(|refused| error_of(&refused))
 }
 
 fn accepted() -> Response {

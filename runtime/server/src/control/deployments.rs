@@ -208,6 +208,9 @@ impl Control {
         let ring = Arc::clone(&parts.ring);
         let (scaling, _) = scaling(&program, policy, config(record.policy.config), ring).await?;
         let versions = record.policy_versions.into_iter().filter_map(version).collect();
+        if spec.runs == Runs::External {
+            self.native.external(&name, &spec, &parts, None).sweep();
+        }
         let revision = self.revision(&name, record.revision, spec, world, &parts);
         let policies = (History::restored(versions, &scaling), scaling);
         let deployment =

@@ -52,12 +52,9 @@ pub async fn measure(
     tally: &Arc<WorkTally>,
     request: Request<WasiBody>,
 ) -> Result<(Units, Request<WasiBody>), Failure> {
-    if !workload.reads_body() {
-        let units = workload.units(request.headers(), None);
-        return Ok((Units::new(tally, units), request));
-    }
     let length = http_body::Body::size_hint(request.body()).exact();
-    if length.is_none_or(|length| length > LOOKED_INTO_MAX) {
+    let is_short = length.is_some_and(|length| length <= LOOKED_INTO_MAX);
+    if !workload.reads_body() || !is_short {
         let units = workload.units(request.headers(), None);
         return Ok((Units::new(tally, units), request));
     }

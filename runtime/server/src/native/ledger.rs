@@ -3,7 +3,7 @@
 use crate::api;
 use crate::spec::{DeploymentName, ProcessSpec};
 use parking_lot::Mutex;
-use samovar_core::device::{DeviceLease, Devices};
+use samovar_core::device::{DeviceLease, Devices, WHOLE};
 use samovar_native::devices::{self, Device};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -75,11 +75,10 @@ impl Ledger {
         inner.devices.fits(share, most)
     }
 
-    /// Thousandths of devices that are leased, and how many there are.
-    pub fn leased(&self) -> (u64, u64) {
-        let inner = self.inner.lock();
-        let taken = inner.devices.in_use().iter().map(|device| u64::from(device.taken)).sum();
-        (taken, 1000 * self.list.len() as u64)
+    /// How many devices are leased, parts of one included.
+    pub fn leased(&self) -> f64 {
+        let uses = self.inner.lock().devices.in_use();
+        parts(uses.iter().map(|device| device.taken).sum())
     }
 
     /// As in the admin API. Asks the driver how busy the devices are.
@@ -97,7 +96,7 @@ impl Ledger {
                     Some(api::DeviceLease {
                         deployment: holder.deployment.clone(),
                         replica: holder.replica,
-                        share: f64::from(*share) / 1000.0,
+                        share: parts(*share),
                     })
                 });
                 api::Device {
@@ -106,12 +105,17 @@ impl Ledger {
                     memory_bytes: device.memory_bytes,
                     memory_used_bytes: usage.map(|usage| usage.memory_used_bytes),
                     utilization: usage.and_then(|usage| usage.utilization),
-                    leased: f64::from(taken.taken) / 1000.0,
+                    leased: parts(taken.taken),
                     leases: leases.collect(),
                 }
             })
             .collect()
     }
+}
+
+/// Thousandths as a number of devices.
+fn parts(thousandths: u32) -> f64 {
+    f64::from(thousandths) / f64::from(WHOLE)
 }
 
 impl Held {

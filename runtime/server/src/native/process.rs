@@ -235,17 +235,14 @@ impl ProcessSource {
     }
 
     fn no_room(&self, workers: u32) -> String {
-        let (taken, total) = self.native.ledger().leased();
+        let ledger = self.native.ledger();
         let each = self.spec.gpus.map_or(0.0, |share| share.as_f64());
         let wanted = match workers {
             1 => format!("{each} accelerators"),
             workers => format!("{workers} x {each} accelerators"),
         };
-        format!(
-            "a replica needs {wanted}; {:.1} of {} are leased",
-            taken as f64 / 1000.0,
-            total / 1000
-        )
+        let (leased, count) = (ledger.leased(), ledger.count());
+        format!("a replica needs {wanted}; {leased:.1} of {count} are leased")
     }
 
     /// The processes of a replica with what each is told.
@@ -308,6 +305,11 @@ impl ProcessSource {
         Ok(Member { lease, env })
     }
 
+    /// Whether a replica is ready when it says so.
+    fn says_itself(&self) -> bool {
+        self.worker.as_ref().is_some_and(|worker| worker.reports_ready)
+    }
+
     /// What the first process needs to report, if it is to.
     fn speaker(&self, first: &Member) -> Result<Option<Speaker>, String> {
         let (Some(_), Some(port)) = (&self.worker, first.lease.port()) else { return Ok(None) };
@@ -335,9 +337,8 @@ impl ProcessSource {
 
     fn plan(&self, members: Members, ordered: Option<&Ordered>) -> ReplicaPlan {
         let health = &self.spec.health;
-        let says_itself = self.worker.as_ref().is_some_and(|worker| worker.reports_ready);
         let ready = match (ordered, &health.path) {
-            (Some(ordered), _) if says_itself => ReadyWhen::Told(ordered.loaded.clone()),
+            (Some(ordered), _) if self.says_itself() => ReadyWhen::Told(ordered.loaded.clone()),
             (_, Some(path)) => ReadyWhen::Healthy { path: path.clone() },
             (_, None) => ReadyWhen::Answers,
         };
@@ -383,9 +384,8 @@ impl ProcessSource {
         if let Some(pids) = self.starting.lock().get(&id) {
             replica.pids.clone_from(&pids.lock());
         }
-        let says_itself = self.worker.as_ref().is_some_and(|worker| worker.reports_ready);
         let message = match &self.spec.health.path {
-            _ if says_itself => "loads: has not reported that it is loaded".to_owned(),
+            _ if self.says_itself() => "loads: has not reported that it is loaded".to_owned(),
             Some(path) => format!("loads: {path} does not answer below 400 yet"),
             None => "loads: does not answer HTTP yet".to_owned(),
         };

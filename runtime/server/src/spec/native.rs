@@ -21,6 +21,11 @@ pub enum Runs {
 }
 
 impl Runs {
+    /// Whether a replica is an instance of a component.
+    pub fn is_guest(&self) -> bool {
+        self.component().is_some()
+    }
+
     /// What a replica is called in the admin API.
     pub fn kind(&self) -> api::ReplicaKind {
         match self {
@@ -67,6 +72,15 @@ pub struct ProcessSpec {
     pub distribute: Option<DistributeSpec>,
 }
 
+impl ProcessSpec {
+    /// Thousandths of accelerators without which a replica cannot start. A gang starts with its
+    /// quorum if it must.
+    pub fn device_units(&self) -> u64 {
+        let workers = self.distribute.as_ref().map_or(1, |gang| gang.quorum_workers);
+        self.gpus.map_or(0, |share| u64::from(share.thousandths())) * u64::from(workers)
+    }
+}
+
 /// Where a process listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listen {
@@ -88,6 +102,21 @@ pub struct HealthSpec {
     pub timeout: Duration,
     /// Bad answers in a row that end it.
     pub failures: u32,
+}
+
+/// What the processes of a gang can be run with.
+pub const GANG_KINDS: [Kind; 5] =
+    [Kind::Pytorch, Kind::Jax, Kind::Tensorflow, Kind::Ray, Kind::Spmd];
+
+/// A kind of gang as it is written.
+pub fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Pytorch => "pytorch",
+        Kind::Jax => "jax",
+        Kind::Tensorflow => "tensorflow",
+        Kind::Ray => "ray",
+        Kind::Spmd => "spmd",
+    }
 }
 
 /// A replica that is a gang of processes.

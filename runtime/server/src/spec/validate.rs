@@ -114,7 +114,7 @@ impl RawSpec {
         world: World,
     ) -> Result<DeploymentSpec, SpecError> {
         let runs = native::runs(&mut self)?;
-        let is_guest = runs.component().is_some();
+        let is_guest = runs.is_guest();
         // A process or a worker takes as many requests at a time as it is said to.
         let world = if is_guest { world } else { World::HttpService03 };
         let fleet = native::fleet(self.fleet, &runs)?;
@@ -353,6 +353,23 @@ pub fn size(
 ) -> Result<u64, SpecError> {
     let size = written.unwrap_or(SizeText(default));
     Ok(within(field, size, (SizeText(lowest), SizeText(highest)))?.0)
+}
+
+/// `url`, if it is one that can be called.
+///
+/// # Errors
+///
+/// When it is not http or https, or names no host; `field` is named.
+pub fn web(field: &str, url: String) -> Result<String, SpecError> {
+    let parsed = url.parse::<http::Uri>().ok();
+    let is_web = parsed.is_some_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
+    });
+    if is_web {
+        return Ok(url);
+    }
+    let shown: String = url.chars().take(200).collect();
+    Err(SpecError::invalid(field, format!("`{shown}` is not an http or https URL")))
 }
 
 /// `value`, if it is inside `bounds`, which belong to the range.

@@ -6,7 +6,7 @@ use crate::native::NativeReplica;
 use crate::wasm::replica::{AsyncInstance, Instance, SyncInstance};
 use samovar_core::pool::{Health, Outcome, Pool, Refusal};
 use samovar_core::replica::{Lease, ReplicaId};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -40,7 +40,7 @@ pub(super) struct Slot {
 
 impl Slot {
     /// The native replica in it.
-    pub fn native(&self) -> Option<&Arc<NativeReplica>> {
+    fn native(&self) -> Option<&Arc<NativeReplica>> {
         match &self.body {
             Some(Body::Native(replica)) => Some(replica),
             Some(Body::Guest(_)) | None => None,
@@ -132,9 +132,9 @@ impl Inner {
         self.pool.finish(lease, now, Outcome::Cancelled, Health::Sound, now);
     }
 
-    /// The native replica with this id.
-    pub fn native(&self, id: ReplicaId) -> Option<&Arc<NativeReplica>> {
-        self.slots.iter().find(|slot| slot.id == Some(id))?.native()
+    /// The native replicas that are ready or drain.
+    pub fn natives(&self) -> BTreeMap<ReplicaId, &Arc<NativeReplica>> {
+        self.slots.iter().filter_map(|slot| Some((slot.id?, slot.native()?))).collect()
     }
 
     /// Keeps why a replica failed.

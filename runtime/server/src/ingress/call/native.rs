@@ -75,7 +75,7 @@ fn refused(
 ) -> Result<Served, Failure> {
     let mut place = place.take();
     let message = fault.to_string();
-    match fault {
+    let code = match fault {
         SendFault::Unreachable { unsent, .. } => {
             place.note(&message);
             if replica.is_lost() {
@@ -84,37 +84,26 @@ fn refused(
             let failure = Failure::new(FailureCode::ReplicaFailed, message);
             let notes = unsent.is_some().then(|| std::mem::take(&mut place.notes));
             place.finish(Outcome::Failed, Health::Sound, None);
-            match (unsent, notes) {
+            return match (unsent, notes) {
                 (Some(request), Some(notes)) => Ok(Served::Unsent(*request, notes, failure)),
                 _ => Err(failure),
-            }
+            };
         }
-        SendFault::RequestBody(_) => {
-            place.finish(Outcome::Cancelled, Health::Sound, None);
+        // The client's doing, and not worth a line in the log.
+        SendFault::RequestBody(_) | SendFault::Envelope(_) => {
+            let is_gone = matches!(fault, SendFault::RequestBody(_));
+            let outcome = if is_gone { Outcome::Cancelled } else { Outcome::Failed };
+            place.finish(outcome, Health::Sound, None);
             let failure = Failure::new(FailureCode::RequestAborted, message);
-            Err(too_large_or(&context.overflow, failure))
+            return Err(too_large_or(&context.overflow, failure));
         }
-        SendFault::Envelope(_) => {
-            place.finish(Outcome::Failed, Health::Sound, None);
-            let failure = Failure::new(FailureCode::RequestAborted, message);
-            Err(too_large_or(&context.overflow, failure))
-        }
-        SendFault::HeadTooLarge(_) => {
-            place.note(&message);
-            place.finish(Outcome::Failed, Health::Sound, None);
-            Err(Failure::new(FailureCode::ResponseTooLarge, message))
-        }
-        SendFault::BadAnswer(_) => {
-            place.note(&message);
-            place.finish(Outcome::Failed, Health::Sound, None);
-            Err(Failure::new(FailureCode::BadAnswer, message))
-        }
-        SendFault::Closed(_) => {
-            place.note(&message);
-            place.finish(Outcome::Failed, Health::Sound, None);
-            Err(Failure::new(FailureCode::ReplicaFailed, message))
-        }
-    }
+        SendFault::HeadTooLarge(_) => FailureCode::ResponseTooLarge,
+        SendFault::BadAnswer(_) => FailureCode::BadAnswer,
+        SendFault::Closed(_) => FailureCode::ReplicaFailed,
+    };
+    place.note(&message);
+    place.finish(Outcome::Failed, Health::Sound, None);
+    Err(Failure::new(code, message))
 }
 
 /// A place on a replica that lives on when a request is given up: the connection is closed, which

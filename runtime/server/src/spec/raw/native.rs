@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use utoipa::ToSchema;
 
 use super::super::native::{
-    DistributeSpec, FleetHook, FleetSpec, Listen, ProcessSpec, WorkerSpec, WorkloadSpec,
+    DistributeSpec, FleetHook, FleetSpec, Listen, ProcessSpec, WorkerSpec, WorkloadSpec, kind_name,
 };
 use super::super::units::{Count, DurationText, SizeText};
 use super::optional_object;
-use samovar_core::gang::Kind;
 
 /// A command that serves HTTP/1.1, in place of a component.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -160,17 +159,6 @@ fn duration(duration: std::time::Duration) -> Option<DurationText> {
 
 fn count(count: u32) -> Option<Count> {
     Some(Count(u64::from(count)))
-}
-
-/// The name of a kind of gang, as it is written.
-fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Pytorch => "pytorch",
-        Kind::Jax => "jax",
-        Kind::Tensorflow => "tensorflow",
-        Kind::Ray => "ray",
-        Kind::Spmd => "spmd",
-    }
 }
 
 impl From<&ProcessSpec> for RawProcess {

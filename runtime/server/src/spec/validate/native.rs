@@ -1,18 +1,17 @@
 //! Checks what a spec says about processes, gangs and workers.
 
 use super::{DAY, DURATION_MAX, HALF_A_MINUTE, MIB, MILLISECOND, TIB, component};
-use super::{duration, in_range, size};
+use super::{duration, in_range, size, web};
 use crate::spec::error::SpecError;
 use crate::spec::native::{
-    DistributeSpec, FleetHook, FleetSpec, HealthSpec, Listen, ProcessSpec, Runs, WorkerSpec,
-    WorkloadSpec,
+    DistributeSpec, FleetHook, FleetSpec, GANG_KINDS, HealthSpec, Listen, ProcessSpec, Runs,
+    WorkerSpec, WorkloadSpec, kind_name,
 };
 use crate::spec::raw::{
     RawDistribute, RawFleet, RawListen, RawProcess, RawSpec, RawWorker, RawWorkload,
 };
 use crate::spec::units::Count;
 use samovar_core::device::Share;
-use samovar_core::gang::Kind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -131,19 +130,16 @@ fn folder(cwd: Option<PathBuf>) -> Result<Option<PathBuf>, SpecError> {
 }
 
 fn gang(written: RawDistribute) -> Result<DistributeSpec, SpecError> {
-    let kind = match written.kind.as_deref().unwrap_or("spmd") {
-        "pytorch" => Kind::Pytorch,
-        "jax" => Kind::Jax,
-        "tensorflow" | "tf" => Kind::Tensorflow,
-        "ray" => Kind::Ray,
-        "spmd" => Kind::Spmd,
-        other => {
-            let shown: String = other.chars().take(50).collect();
-            let problem = format!(
-                "`{shown}` is not a kind of gang; use pytorch, jax, tensorflow, ray or spmd"
-            );
-            return Err(SpecError::invalid("type", problem));
-        }
+    let word = match written.kind.as_deref() {
+        Some("tf") => "tensorflow",
+        Some(word) => word,
+        None => "spmd",
+    };
+    let Some(kind) = GANG_KINDS.into_iter().find(|kind| kind_name(*kind) == word) else {
+        let shown: String = word.chars().take(50).collect();
+        let problem =
+            format!("`{shown}` is not a kind of gang; use pytorch, jax, tensorflow, ray or spmd");
+        return Err(SpecError::invalid("type", problem));
     };
     let Some(Count(workers)) = written.workers else {
         return Err(SpecError::invalid("workers", "is missing"));
@@ -224,7 +220,10 @@ pub(super) fn fleet(
             FleetHook::Command { command, cwd }
         }
         (Some(_), None) => return Err(SpecError::invalid("fleet.command", "is empty")),
-        (None, Some(url)) => FleetHook::Webhook { url: web(url)?, token_env: written.token_env },
+        (None, Some(url)) => {
+            let url = web("fleet.url", url)?;
+            FleetHook::Webhook { url, token_env: written.token_env }
+        }
         (None, None) => {
             let problem = "needs a `command` or a `url`";
             return Err(SpecError::invalid("fleet", problem));
@@ -242,19 +241,6 @@ pub(super) fn fleet(
         attempts: in_range("fleet.attempts", attempts, (1, 100))?,
         dry_run: written.dry_run.unwrap_or(false),
     }))
-}
-
-fn web(url: String) -> Result<String, SpecError> {
-    let parsed = url.parse::<http::Uri>().ok();
-    let is_web = parsed.as_ref().is_some_and(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
-    });
-    if is_web {
-        return Ok(url);
-    }
-    let shown: String = url.chars().take(200).collect();
-    let problem = format!("`{shown}` is not an http or https URL");
-    Err(SpecError::invalid("fleet.url", problem))
 }
 
 impl RawSpec {
