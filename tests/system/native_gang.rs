@@ -2,11 +2,11 @@
 //! together.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 
 use samovar_tests::load::at_once;
 use samovar_tests::native::{Process, processes};
 use samovar_tests::status::{number, text};
+use samovar_tests::workers::environment;
 use samovar_tests::{Load, Native, eventually};
 use serde_json::{Value, json};
 
@@ -15,14 +15,6 @@ use crate::support::names;
 /// A gang of this kind.
 fn gang(kind: &str, workers: u32, procs: u32) -> Value {
     json!({"distribute": {"type": kind, "workers": workers, "procs": procs}})
-}
-
-/// The environment of a process.
-fn env_of(process: Process) -> BTreeMap<String, String> {
-    let text = fs::read(format!("/proc/{}/environ", process.pid)).expect("the process runs");
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let variables = text.split('\0').filter_map(|variable| variable.split_once('='));
-    variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// The processes of the only replica of `m`, as soon as it is ready and all of them are counted.
@@ -47,7 +39,7 @@ async fn each_process_of_a_gang_is_told_its_place() {
     spec["process"] = json!({"gpus": 2});
     native.deploy("m", spec).await;
     let members = members(&native, 4).await;
-    let envs: Vec<_> = members.iter().map(|member| env_of(*member)).collect();
+    let envs: Vec<_> = members.iter().map(|member| environment(*member)).collect();
     assert_eq!(values(&envs, "RANK"), ["0", "1", "2", "3"]);
     assert_eq!(values(&envs, "WORLD_SIZE"), ["4"; 4]);
     assert_eq!(values(&envs, "LOCAL_RANK"), ["0", "1", "0", "1"]);
@@ -87,7 +79,8 @@ async fn each_kind_of_gang_has_its_variables() {
             replicas.len() == 1 && replicas[0]["revision"] == status["revision"]
         };
         native.wait_view("m", "only the new gang", is_new).await;
-        let envs: Vec<_> = members(&native, 2).await.iter().map(|member| env_of(*member)).collect();
+        let envs: Vec<_> =
+            members(&native, 2).await.iter().map(|member| environment(*member)).collect();
         assert_eq!(envs.len(), 2, "{kind}");
         for variable in variables {
             assert!(values(&envs, variable).iter().all(|value| !value.is_empty()), "{variable}");
@@ -111,7 +104,7 @@ async fn several_gangs_have_ports_of_their_own() {
         .await;
     let mut seen = BTreeSet::new();
     for replica in &replicas {
-        let envs: Vec<_> = processes(replica).iter().map(|member| env_of(*member)).collect();
+        let envs: Vec<_> = processes(replica).iter().map(|member| environment(*member)).collect();
         let configs: Vec<Value> = values(&envs, "TF_CONFIG")
             .iter()
             .map(|config| serde_json::from_str(config).expect("it is JSON"))
@@ -227,7 +220,7 @@ async fn gang_starts_with_its_quorum_when_the_time_is_over() {
         "quorum_timeout": "300ms"});
     native.deploy("m", json!({"process": {"gpus": 1}, "distribute": distribute})).await;
     let members = members(&native, 2).await;
-    let envs: Vec<_> = members.iter().map(|member| env_of(*member)).collect();
+    let envs: Vec<_> = members.iter().map(|member| environment(*member)).collect();
     assert_eq!(values(&envs, "WORLD_SIZE"), ["2"; 2]);
     native.wait_log("m", "system", "2 of 3 workers").await;
 }
