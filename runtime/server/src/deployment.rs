@@ -329,7 +329,7 @@ impl Deployment {
         api::Deployment {
             name: self.name.clone(),
             revision: live.number,
-            kind: live.spec.runs.kind(),
+            kind: live.spec.runs.kind().into(),
             component: live.spec.runs.component(),
             world: live.world,
             route: live.spec.route.clone(),

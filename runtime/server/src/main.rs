@@ -16,10 +16,11 @@ mod logs;
 mod native;
 mod policy;
 mod slots;
-mod spec;
 mod store;
 mod warm_pool;
 mod wasm;
+
+use samovar_spec as spec;
 
 /// The running program, even if its file was replaced since it was started.
 const OWN_PROGRAM: &str = "/proc/self/exe";

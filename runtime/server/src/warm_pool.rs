@@ -301,11 +301,7 @@ impl WarmPool {
         native: Option<&Arc<NativeReplica>>,
         revision: u64,
     ) -> api::Replica {
-        let kind = match self.kind(view) {
-            ReplicaKind::Wasm => api::ReplicaKind::Wasm,
-            ReplicaKind::Process => api::ReplicaKind::Process,
-            ReplicaKind::External => api::ReplicaKind::External,
-        };
+        let kind = self.kind(view).into();
         let state = match view.state {
             State::Starting => api::ReplicaState::Starting,
             State::Ready => api::ReplicaState::Ready,

@@ -1,5 +1,6 @@
 //! Single replicas, accelerators, and how external workers join.
 
+use samovar_core::replica;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -25,6 +26,16 @@ impl ReplicaKind {
             ReplicaKind::Wasm => "wasm",
             ReplicaKind::Process => "process",
             ReplicaKind::External => "external",
+        }
+    }
+}
+
+impl From<replica::ReplicaKind> for ReplicaKind {
+    fn from(kind: replica::ReplicaKind) -> ReplicaKind {
+        match kind {
+            replica::ReplicaKind::Wasm => ReplicaKind::Wasm,
+            replica::ReplicaKind::Process => ReplicaKind::Process,
+            replica::ReplicaKind::External => ReplicaKind::External,
         }
     }
 }

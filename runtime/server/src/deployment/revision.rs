@@ -6,7 +6,6 @@ use crate::slots::Demand;
 use crate::spec::{DeploymentSpec, World};
 use crate::warm_pool::WarmPool;
 use crate::wasm::guest::GuestLimits;
-use samovar_core::limits::PoolLimits;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,23 +38,6 @@ impl From<&DeploymentSpec> for RequestLimits {
             request_timeout: spec.limits.request_timeout,
             stall_timeout: spec.limits.stall_timeout,
             queue_timeout: spec.queue.timeout,
-        }
-    }
-}
-
-impl From<&DeploymentSpec> for PoolLimits {
-    fn from(spec: &DeploymentSpec) -> Self {
-        PoolLimits {
-            min: spec.replicas.min,
-            max: spec.replicas.max,
-            initial: spec.initial_replicas,
-            concurrency: spec.concurrency,
-            idle_ttl: spec.idle_ttl.limit(),
-            scaledown_ttl: spec.scaledown_ttl,
-            max_requests: Some(spec.max_requests).filter(|most| *most > 0),
-            max_age: spec.max_age.limit(),
-            drain_timeout: spec.drain_timeout,
-            queue_max: spec.queue.max,
         }
     }
 }

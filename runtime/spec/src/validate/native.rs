@@ -2,15 +2,13 @@
 
 use super::{DAY, DURATION_MAX, HALF_A_MINUTE, MIB, MILLISECOND, TIB, component};
 use super::{duration, in_range, size, web};
-use crate::spec::error::SpecError;
-use crate::spec::native::{
+use crate::error::SpecError;
+use crate::native::{
     DistributeSpec, FleetHook, FleetSpec, GANG_KINDS, HealthSpec, Listen, ProcessSpec, Runs,
     WorkerSpec, WorkloadSpec, kind_name,
 };
-use crate::spec::raw::{
-    RawDistribute, RawFleet, RawListen, RawProcess, RawSpec, RawWorker, RawWorkload,
-};
-use crate::spec::units::Count;
+use crate::raw::{RawDistribute, RawFleet, RawListen, RawProcess, RawSpec, RawWorker, RawWorkload};
+use crate::units::Count;
 use samovar_core::device::Share;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -2,9 +2,9 @@
 //! starts, gangs of them, and workers that register themselves.
 
 use super::Digest;
-use crate::api;
 use samovar_core::device::Share;
 use samovar_core::gang::Kind;
+use samovar_core::replica::ReplicaKind;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,12 +26,12 @@ impl Runs {
         self.component().is_some()
     }
 
-    /// What a replica is called in the admin API.
-    pub fn kind(&self) -> api::ReplicaKind {
+    /// What a replica is made of.
+    pub fn kind(&self) -> ReplicaKind {
         match self {
-            Runs::Component(_) => api::ReplicaKind::Wasm,
-            Runs::Process(_) => api::ReplicaKind::Process,
-            Runs::External => api::ReplicaKind::External,
+            Runs::Component(_) => ReplicaKind::Wasm,
+            Runs::Process(_) => ReplicaKind::Process,
+            Runs::External => ReplicaKind::External,
         }
     }
 

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use samovar_core::limits::PoolLimits;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
@@ -22,7 +23,8 @@ use utoipa::ToSchema;
 pub use error::{SpecError, SpecErrorKind};
 pub use names::{DeploymentName, Digest, PolicyName};
 pub use native::{
-    DistributeSpec, FleetHook, FleetSpec, Listen, ProcessSpec, Runs, WorkerSpec, WorkloadSpec,
+    DistributeSpec, FleetHook, FleetSpec, HealthSpec, Listen, ProcessSpec, Runs, WorkerSpec,
+    WorkloadSpec,
 };
 use raw::Object;
 pub use raw::{
@@ -239,6 +241,23 @@ impl From<&DeploymentSpec> for RawSpec {
                 response_body: Some(SizeText(limits.response_body)),
             },
             env: spec.env.clone(),
+        }
+    }
+}
+
+impl From<&DeploymentSpec> for PoolLimits {
+    fn from(spec: &DeploymentSpec) -> Self {
+        PoolLimits {
+            min: spec.replicas.min,
+            max: spec.replicas.max,
+            initial: spec.initial_replicas,
+            concurrency: spec.concurrency,
+            idle_ttl: spec.idle_ttl.limit(),
+            scaledown_ttl: spec.scaledown_ttl,
+            max_requests: Some(spec.max_requests).filter(|most| *most > 0),
+            max_age: spec.max_age.limit(),
+            drain_timeout: spec.drain_timeout,
+            queue_max: spec.queue.max,
         }
     }
 }
