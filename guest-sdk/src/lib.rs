@@ -57,35 +57,57 @@
 //! Handlers speak the standard interfaces, so they need nothing from here: take the crate `wasip2`
 //! or `wasip3`. The module [`handler`] has a few short cuts, most of them behind the feature
 //! `handler`, which brings `wasip2` with it.
+//!
+//! A handler of many requests at once implements [`batch::BatchHandler`]. [`lifecycle`] goes with
+//! every kind of handler. The feature `capabilities` has what the host offers beside HTTP, from
+//! handlers of every kind: `config`, `keyvalue`, `logging` and `metrics`. Their functions work only
+//! in a guest; elsewhere they panic.
 
 #[cfg(target_arch = "wasm32")]
 mod adapter;
+pub mod batch;
 pub mod blocks;
-mod config;
+#[cfg(feature = "capabilities")]
+pub mod config;
 mod decision;
+#[cfg(target_arch = "wasm32")]
+mod exports;
 pub mod handler;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod harness;
+#[cfg(feature = "capabilities")]
+mod host;
+#[cfg(feature = "capabilities")]
+pub mod keyvalue;
+pub mod lifecycle;
+#[cfg(feature = "capabilities")]
+pub mod logging;
+#[cfg(feature = "capabilities")]
+pub mod metrics;
 mod observation;
+mod parse_config;
 mod policy;
 mod simple;
 
-pub use config::parse_config;
 pub use decision::{Decision, REASON_BYTES_MAX, Wish};
 pub use observation::{
     Latency, Limits, Observation, Replica, ReplicaKind, ReplicaState, Sample, Work,
 };
+pub use parse_config::parse_config;
 pub use policy::{Conformance, Policy};
 pub use serde;
 pub use simple::{Metrics, SimplePolicy};
 #[cfg(feature = "handler")]
 pub use wasip2;
 
-/// What [`export_policy!`] expands to. Not for direct use; it changes without notice.
+/// What the macros for exports expand to. Not for direct use; it changes without notice.
 #[doc(hidden)]
 pub mod private {
     #[cfg(target_arch = "wasm32")]
-    pub use crate::adapter::{Adapter, bindings, port_bindings};
+    pub use crate::{
+        adapter::{Adapter, bindings, port_bindings},
+        exports::{BatchExport, LifecycleExport, batch_bindings, lifecycle_bindings},
+    };
 }
 
 /// Makes a type that implements [`Policy`] the policy of this component.
