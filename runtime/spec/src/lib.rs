@@ -3,21 +3,28 @@
 //! Nothing here knows which components, policies or deployments exist; the caller looks those up.
 
 mod error;
+mod full;
 mod names;
 mod native;
+mod overrides;
 mod raw;
+mod reach;
+mod serving;
+mod state;
 #[cfg(test)]
 mod tests;
 mod units;
 mod validate;
+mod warnings;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use samovar_core::limits::PoolLimits;
+use samovar_core::limits::{self, BatchLimits, PoolLimits};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 pub use error::{SpecError, SpecErrorKind};
@@ -26,11 +33,16 @@ pub use native::{
     DistributeSpec, FleetHook, FleetSpec, HealthSpec, Listen, ProcessSpec, Runs, WorkerSpec,
     WorkloadSpec,
 };
+pub use overrides::{LimitOverrides, Overrides};
 use raw::Object;
 pub use raw::{
-    RawDistribute, RawFleet, RawLimits, RawProcess, RawQueue, RawReplicas, RawScaling, RawSpec,
-    RawWorker,
+    RawBatching, RawCalls, RawColdStartProxy, RawDistribute, RawFleet, RawKeyValue, RawLimits,
+    RawOutbound, RawProcess, RawProxyResponse, RawQueue, RawReplicas, RawScaling, RawSecret,
+    RawSpec, RawWorker,
 };
+pub use reach::{CallAllow, CallsSpec, ColdStartProxySpec, OutboundSpec, ProxyTo};
+pub use serving::{BatchShape, BatchSince, BatchingSpec, ReadyRule, Reuse};
+pub use state::{KeyValueSpec, SecretFrom};
 pub use units::{Count, DurationText, ParseError, SizeText, Ttl};
 pub use validate::{DEFAULT_POLICY, duration, size, web, within};
 
@@ -48,7 +60,7 @@ pub struct DeploymentSpec {
     pub replicas: Replicas,
     /// Replicas to start with; inside the bounds.
     pub initial_replicas: u32,
-    /// Requests one replica serves at a time; at least 1.
+    /// Requests one replica serves at a time, or batches if there is `batching`; at least 1.
     pub concurrency: u32,
     /// The whole pool goes, minimum included, when it was not used for this long.
     pub idle_ttl: Ttl,
@@ -58,13 +70,43 @@ pub struct DeploymentSpec {
     pub max_requests: u64,
     /// A replica is replaced at this age.
     pub max_age: Ttl,
+    /// Whether an instance serves more than one request. If not, `concurrency` is 1, and there is
+    /// neither `max_requests` nor `batching`.
+    pub reuse: Reuse,
     pub queue: QueueSpec,
+    /// Which requests go to a replica together; none if each goes alone.
+    pub batching: Option<BatchingSpec>,
+    /// Who answers while no replica can; none if requests wait.
+    pub cold_start_proxy: Option<ColdStartProxySpec>,
     /// How long requests may go on in a replica that is being removed.
     pub drain_timeout: Duration,
     pub scaling: ScalingSpec,
+    /// Whether Ray's external scaling endpoint may set the number of replicas.
+    pub external_scaler: bool,
+    /// When the deployment counts as ready.
+    pub ready: ReadyRule,
+    /// The only path below the route that reaches the replicas, and only by POST; none if all
+    /// paths and methods do.
+    pub endpoint: Option<String>,
+    /// A JSON Schema of request bodies that compiles.
+    pub input_schema: Option<Value>,
+    /// A JSON Schema of response bodies that compiles.
+    pub output_schema: Option<Value>,
+    /// Path below the route of the page to try the deployment, never `/`; none if it is off.
+    pub docs: Option<String>,
     pub limits: LimitsSpec,
+    /// Whom a component may call.
+    pub calls: CallsSpec,
+    /// What a component may request elsewhere; none if nothing.
+    pub outbound: Option<OutboundSpec>,
+    /// The store of a component.
+    pub keyvalue: KeyValueSpec,
+    /// Values of `wasi:config` of a component.
+    pub config: BTreeMap<String, String>,
     /// Environment variables of the handler or process.
     pub env: BTreeMap<String, String>,
+    /// Further variables, whose values are looked up when a replica starts. None is in `env`.
+    pub secrets: BTreeMap<String, SecretFrom>,
     /// How replicas report about themselves; none if they do not.
     pub worker: Option<WorkerSpec>,
     /// Who makes machines for external workers; none if nobody does.
@@ -94,7 +136,7 @@ pub struct QueueSpec {
 pub struct ScalingSpec {
     pub policy: PolicyName,
     /// Settings of the policy, which alone knows what they mean.
-    pub config: serde_json::Map<String, serde_json::Value>,
+    pub config: serde_json::Map<String, Value>,
     /// Time between two decisions.
     pub interval: Duration,
 }
@@ -127,6 +169,9 @@ pub enum World {
     /// A handler that serves several requests at a time in one instance.
     #[serde(rename = "wasi:http/service@0.3")]
     HttpService03,
+    /// A handler that is called with whole requests, many at a time.
+    #[serde(rename = "samovar:handler/batch@0.1")]
+    Batch01,
     /// A scaling policy.
     #[serde(rename = "samovar:policy/policy@0.1")]
     Policy01,
@@ -138,6 +183,7 @@ impl World {
         match self {
             World::HttpProxy02 => "wasi:http/proxy@0.2",
             World::HttpService03 => "wasi:http/service@0.3",
+            World::Batch01 => "samovar:handler/batch@0.1",
             World::Policy01 => "samovar:policy/policy@0.1",
         }
     }
@@ -155,96 +201,7 @@ impl fmt::Display for Replicas {
     }
 }
 
-impl DeploymentSpec {
-    /// What is allowed but probably not meant, one sentence each.
-    pub fn warnings(&self) -> Vec<String> {
-        /// Below this, a pool goes between two requests of one person.
-        const SHORT_TTL: Duration = Duration::from_secs(1);
-        let mut warnings = Vec::new();
-        let is_guest = self.runs.is_guest();
-        if is_guest && u64::from(self.replicas.max) * u64::from(self.concurrency) == 1 {
-            warnings.push(
-                "this deployment serves one request at a time (replicas.max 1, concurrency 1): \
-                 a handler that calls itself, even through others, waits for itself until the \
-                 request times out"
-                    .to_owned(),
-            );
-        }
-        if self.idle_ttl.limit().is_some_and(|limit| limit < SHORT_TTL) {
-            let ttl = self.idle_ttl;
-            warnings.push(format!(
-                "idle_ttl is {ttl}: the pool is shut down between requests, so most of them wait \
-                 for a start"
-            ));
-        }
-        if self.scaledown_ttl < SHORT_TTL {
-            let ttl = DurationText(self.scaledown_ttl);
-            warnings.push(format!(
-                "scaledown_ttl is {ttl}: replicas are removed as soon as they are idle and \
-                 started again for the next burst"
-            ));
-        }
-        if is_guest && self.limits.request_timeout < self.limits.cpu_time {
-            let timeout = DurationText(self.limits.request_timeout);
-            let cpu_time = DurationText(self.limits.cpu_time);
-            warnings.push(format!(
-                "limits.cpu_time is {cpu_time}, but a request whose response does not begin \
-                 within {timeout} is ended by limits.request_timeout first"
-            ));
-        }
-        warnings
-    }
-}
-
-/// The full form: every setting written out.
-impl From<&DeploymentSpec> for RawSpec {
-    fn from(spec: &DeploymentSpec) -> RawSpec {
-        let count = |n: u32| Some(Count(u64::from(n)));
-        let duration = |d: Duration| Some(DurationText(d));
-        let replicas = &spec.replicas;
-        let limits = &spec.limits;
-        let is_guest = spec.runs.is_guest();
-        RawSpec {
-            component: spec.runs.component().map(|digest| digest.to_string()),
-            process: spec.runs.process().map(RawProcess::from),
-            distribute: spec
-                .runs
-                .process()
-                .and_then(|process| process.distribute.as_ref().map(RawDistribute::from)),
-            worker: spec.worker.as_ref().map(RawWorker::from),
-            fleet: spec.fleet.as_ref().map(RawFleet::from),
-            priority: Some(spec.priority),
-            route: Some(spec.route.clone()),
-            replicas: Some(RawReplicas { min: replicas.min.into(), max: replicas.max.into() }),
-            initial_replicas: count(spec.initial_replicas),
-            concurrency: count(spec.concurrency),
-            idle_ttl: Some(spec.idle_ttl),
-            scaledown_ttl: duration(spec.scaledown_ttl),
-            max_requests: Some(Count(spec.max_requests)),
-            max_age: Some(spec.max_age),
-            queue: RawQueue { max: count(spec.queue.max), timeout: duration(spec.queue.timeout) },
-            drain_timeout: duration(spec.drain_timeout),
-            scaling: RawScaling {
-                policy: Some(spec.scaling.policy.to_string()),
-                config: spec.scaling.config.clone(),
-                interval: duration(spec.scaling.interval),
-            },
-            limits: RawLimits {
-                memory: is_guest.then_some(SizeText(limits.memory)),
-                request_timeout: duration(limits.request_timeout),
-                stall_timeout: duration(limits.stall_timeout),
-                cpu_time: is_guest.then_some(DurationText(limits.cpu_time)),
-                start_timeout: duration(limits.start_timeout),
-                request_headers: Some(SizeText(limits.request_headers)),
-                request_body: Some(SizeText(limits.request_body)),
-                response_headers: Some(SizeText(limits.response_headers)),
-                response_body: Some(SizeText(limits.response_body)),
-            },
-            env: spec.env.clone(),
-        }
-    }
-}
-
+/// What the pool of a deployment keeps to.
 impl From<&DeploymentSpec> for PoolLimits {
     fn from(spec: &DeploymentSpec) -> Self {
         PoolLimits {
@@ -254,25 +211,28 @@ impl From<&DeploymentSpec> for PoolLimits {
             concurrency: spec.concurrency,
             idle_ttl: spec.idle_ttl.limit(),
             scaledown_ttl: spec.scaledown_ttl,
-            max_requests: Some(spec.max_requests).filter(|most| *most > 0),
+            max_requests: match spec.reuse {
+                Reuse::On => Some(spec.max_requests).filter(|most| *most > 0),
+                Reuse::Off => Some(1),
+            },
             max_age: spec.max_age.limit(),
             drain_timeout: spec.drain_timeout,
             queue_max: spec.queue.max,
+            batch: spec.batching.as_ref().map(BatchLimits::from),
         }
     }
 }
 
-impl Serialize for DeploymentSpec {
-    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
-        RawSpec::from(self).serialize(output)
-    }
-}
-
-/// Reads the full form, as it was serialized. A spec from a user goes through
-/// [`RawSpec::from_json`] and [`RawSpec::validate`] instead, which know the name and the handler.
-impl<'de> Deserialize<'de> for DeploymentSpec {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<DeploymentSpec, D::Error> {
-        RawSpec::deserialize(input)?.validate_full().map_err(serde::de::Error::custom)
+impl From<&BatchingSpec> for BatchLimits {
+    fn from(spec: &BatchingSpec) -> Self {
+        BatchLimits {
+            max_size: spec.max_batch_size,
+            timeout: spec.timeout,
+            since: match spec.since {
+                BatchSince::Oldest => limits::BatchSince::Oldest,
+                BatchSince::PreviousSend => limits::BatchSince::PreviousSend,
+            },
+        }
     }
 }
 

@@ -3,6 +3,9 @@
 //! The same type is what a full spec is printed as. Unknown keys are errors.
 
 mod native;
+mod reach;
+mod serving;
+mod state;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,13 +13,18 @@ use std::marker::PhantomData;
 use std::str::FromStr;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::error::SpecError;
+use super::serving::{ReadyRule, Reuse};
 use super::units::{Count, DurationText, ParseError, SizeText, Ttl};
+use super::units::{duration_or_seconds, ttl_or_seconds};
 pub use native::{RawDistribute, RawFleet, RawListen, RawProcess, RawWorker, RawWorkload};
+pub use reach::{RawCalls, RawColdStartProxy, RawOutbound, RawProxyResponse};
+pub use serving::RawBatching;
+pub use state::{RawKeyValue, RawSecret};
 
 /// The spec of a deployment. Keys that are left out get their defaults.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -46,22 +54,25 @@ pub struct RawSpec {
     /// Path prefix on the data plane. Default: `/` and the name of the deployment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
-    /// Bounds of the number of replicas: `"0..8"`, `3`, or an object. Default: `0..4`.
+    /// Bounds of the number of replicas: `"0..8"`, `3`, `[0, 8]`, or an object. Default: `0..4`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<RawReplicas>,
     /// Replicas to start with, inside the bounds. Default: the minimum.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initial_replicas: Option<Count>,
-    /// Requests that one replica serves at a time. Default: 16, or 1 for a `wasi:http@0.2` handler,
-    /// for which more is refused.
+    /// Requests that one replica serves at a time; batches, if there is `batching`. Default: 16, or
+    /// 1 with `batching`, without `reuse`, and for a `wasi:http@0.2` handler, for which more is
+    /// refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<Count>,
-    /// The whole pool goes, minimum included, when it was not used for this long. Default: `5m`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The whole pool goes, minimum included, when it was not used for this long. A plain number is
+    /// seconds. Default: `5m`.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "ttl_or_seconds")]
     #[schema(value_type = Option<String>, example = "5m")]
     pub idle_ttl: Option<Ttl>,
-    /// A replica may be removed when it has been idle for this long. Default: `30s`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// A replica may be removed when it has been idle for this long. A plain number is seconds.
+    /// Default: `30s`.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "duration_or_seconds")]
     pub scaledown_ttl: Option<DurationText>,
     /// A replica is replaced after this many requests; 0 means never. Default: 0.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,20 +81,69 @@ pub struct RawSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "5m")]
     pub max_age: Option<Ttl>,
+    /// Components only. `off`: every request runs on a fresh instance. Default: `on`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<Reuse>,
     /// Where requests wait for a replica.
     #[serde(deserialize_with = "object")]
     pub queue: RawQueue,
+    /// Sends requests that wait to a replica together. Default: each goes alone.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_object")]
+    pub batching: Option<RawBatching>,
+    /// Who answers while no replica can. Default: nobody, requests wait.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_object")]
+    pub cold_start_proxy: Option<RawColdStartProxy>,
     /// How long requests may go on in a replica that is being removed. Default: `30s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drain_timeout: Option<DurationText>,
     /// Who decides on the number of replicas.
     #[serde(deserialize_with = "object")]
     pub scaling: RawScaling,
+    /// Whether Ray's external scaling endpoint may set the number of replicas. Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_scaler: Option<bool>,
+    /// When the deployment counts as ready: `serving`, `any`, `min`, `target`, or a number of ready
+    /// replicas. Default: `serving`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "serving")]
+    pub ready: Option<ReadyRule>,
+    /// The only path below the route that reaches the replicas, and only by POST. Default: all
+    /// paths and methods do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// JSON Schema of request bodies, an object or a boolean. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub input_schema: Option<serde_json::Value>,
+    /// JSON Schema of response bodies, an object or a boolean. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub output_schema: Option<serde_json::Value>,
+    /// Path below the route of a page to try the deployment, or `off`. Default: `/docs` if there is
+    /// an `endpoint` or a schema, else `off`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub docs: Option<String>,
     /// What one request, and one replica, may use.
     #[serde(deserialize_with = "object")]
     pub limits: RawLimits,
+    /// Components only: calls to other deployments, inside the server.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_object")]
+    pub calls: Option<RawCalls>,
+    /// Components only: HTTP requests to elsewhere. Default: none is allowed.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_object")]
+    pub outbound: Option<RawOutbound>,
+    /// Components only: the key-value store.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_object")]
+    pub keyvalue: Option<RawKeyValue>,
+    /// Components only: the values of `wasi:config`. Default: none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, String>,
     /// Environment variables of the handler or process. Default: none.
     pub env: BTreeMap<String, String>,
+    /// Environment variables whose values the server looks up when it starts a replica. They are
+    /// never shown. Default: none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "objects")]
+    pub secrets: BTreeMap<String, RawSecret>,
 }
 
 /// Where requests wait for a replica.
@@ -147,7 +207,8 @@ pub struct RawLimits {
     pub response_body: Option<SizeText>,
 }
 
-/// Bounds of the number of replicas as written: `"0..8"`, `3` or `{"min": 0, "max": 8}`.
+/// Bounds of the number of replicas as written: `"0..8"`, `3`, `[0, 8]` or
+/// `{"min": 0, "max": 8}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(example = json!({"min": 0, "max": 8}))]
 pub struct RawReplicas {
@@ -182,6 +243,14 @@ pub(super) fn optional_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Ok(Option::<Object<T>>::deserialize(input)?.map(|Object(read)| read))
 }
 
+/// Like [`object`], for each value of a map.
+pub(super) fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    input: D,
+) -> Result<BTreeMap<String, T>, D::Error> {
+    let read = BTreeMap::<String, Object<T>>::deserialize(input)?;
+    Ok(read.into_iter().map(|(key, Object(value))| (key, value)).collect())
+}
+
 /// `T`, read by [`object`].
 #[derive(Deserialize)]
 #[serde(transparent, bound = "T: Deserialize<'de>")]
@@ -213,7 +282,9 @@ impl<'de> Visitor<'de> for ReplicasVisitor {
     type Value = RawReplicas;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a range such as \"0..8\", a number, or an object with `min` and `max`")
+        f.write_str(
+            "a range such as \"0..8\" or [0, 8], a number, or an object with `min` and `max`",
+        )
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<RawReplicas, E> {
@@ -228,6 +299,20 @@ impl<'de> Visitor<'de> for ReplicasVisitor {
         match u64::try_from(number) {
             Ok(number) => self.visit_u64(number),
             Err(_) => Err(E::invalid_value(de::Unexpected::Signed(number), &self)),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<RawReplicas, A::Error> {
+        let mut numbers = Vec::new();
+        while let Some(Count(number)) = list.next_element()? {
+            numbers.push(number);
+            if numbers.len() > 2 {
+                break;
+            }
+        }
+        match numbers[..] {
+            [min, max] => Ok(RawReplicas { min, max }),
+            _ => Err(de::Error::custom("a list must be the minimum and the maximum, like [0, 8]")),
         }
     }
 

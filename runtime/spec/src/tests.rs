@@ -59,6 +59,7 @@ fn empty_spec_gets_all_defaults() {
               "scaledown_ttl": "30s",
               "max_requests": 0,
               "max_age": "off",
+              "reuse": "on",
               "queue": {
                 "max": 1000,
                 "timeout": "30s"
@@ -69,6 +70,9 @@ fn empty_spec_gets_all_defaults() {
                 "config": {},
                 "interval": "1s"
               },
+              "external_scaler": false,
+              "ready": "serving",
+              "docs": "off",
               "limits": {
                 "memory": "128MiB",
                 "request_timeout": "30s",
@@ -79,6 +83,16 @@ fn empty_spec_gets_all_defaults() {
                 "request_body": "100MiB",
                 "response_headers": "64KiB",
                 "response_body": "1GiB"
+              },
+              "calls": {
+                "allow": [
+                  "*"
+                ]
+              },
+              "keyvalue": {
+                "quota": "64MiB",
+                "max_value": "1MiB",
+                "ttl": "off"
               },
               "env": {}
             }"#]],
@@ -111,6 +125,7 @@ fn every_setting_is_kept() {
               "scaledown_ttl": "0s",
               "max_requests": 1000,
               "max_age": "12h",
+              "reuse": "on",
               "queue": {
                 "max": 5,
                 "timeout": "250ms"
@@ -123,6 +138,9 @@ fn every_setting_is_kept() {
                 },
                 "interval": "100ms"
               },
+              "external_scaler": false,
+              "ready": "serving",
+              "docs": "off",
               "limits": {
                 "memory": "1GiB",
                 "request_timeout": "1m",
@@ -133,6 +151,16 @@ fn every_setting_is_kept() {
                 "request_body": "1000B",
                 "response_headers": "8KiB",
                 "response_body": "1500B"
+              },
+              "calls": {
+                "allow": [
+                  "*"
+                ]
+              },
+              "keyvalue": {
+                "quota": "64MiB",
+                "max_value": "1MiB",
+                "ttl": "off"
               },
               "env": {
                 "LANG": "C"
@@ -181,7 +209,7 @@ fn unknown_keys_are_named_with_the_allowed_ones() {
         ],
         expect![[r#"
             "replica": 3
-              spec.replica: there is no such key, use one of `component`, `process`, `distribute`, `worker`, `fleet`, `priority`, `route`, `replicas`, `initial_replicas`, `concurrency`, `idle_ttl`, `scaledown_ttl`, `max_requests`, `max_age`, `queue`, `drain_timeout`, `scaling`, `limits`, `env`
+              spec.replica: there is no such key, use one of `component`, `process`, `distribute`, `worker`, `fleet`, `priority`, `route`, `replicas`, `initial_replicas`, `concurrency`, `idle_ttl`, `scaledown_ttl`, `max_requests`, `max_age`, `reuse`, `queue`, `batching`, `cold_start_proxy`, `drain_timeout`, `scaling`, `external_scaler`, `ready`, `endpoint`, `input_schema`, `output_schema`, `docs`, `limits`, `calls`, `outbound`, `keyvalue`, `config`, `env`, `secrets`
               hint: did you mean `replicas`?
             "queue": {"mx": 1}
               spec.queue.mx: there is no such key, use one of `max`, `timeout`
@@ -219,17 +247,17 @@ fn wrong_types_are_named() {
             r#""idle_ttl": "never""#,
             r#""env": {"A": 1}"#,
             r#""scaling": {"config": []}"#,
-            r#""route": null, "idle_ttl": 5"#,
+            r#""route": null, "max_age": 5"#,
         ],
         expect![[r#"
             "replicas": true
-              spec.replicas: invalid type: boolean `true`, expected a range such as "0..8", a number, or an object with `min` and `max`
+              spec.replicas: invalid type: boolean `true`, expected a range such as "0..8" or [0, 8], a number, or an object with `min` and `max`
             "replicas": "many"
               spec.replicas: `many` is not a number of replicas; write a range like `0..8` or a number like `3`
             "replicas": "1..x"
               spec.replicas: `1..x` is not a number of replicas; write a range like `0..8` or a number like `3`
             "replicas": -1
-              spec.replicas: invalid value: integer `-1`, expected a range such as "0..8", a number, or an object with `min` and `max`
+              spec.replicas: invalid value: integer `-1`, expected a range such as "0..8" or [0, 8], a number, or an object with `min` and `max`
             "replicas": {"min": 1}
               spec.replicas: missing field `max`
             "concurrency": -1
@@ -256,8 +284,8 @@ fn wrong_types_are_named() {
               spec.env.A: invalid type: integer `1`, expected a string
             "scaling": {"config": []}
               spec.scaling.config: invalid type: sequence, expected a map
-            "route": null, "idle_ttl": 5
-              spec.idle_ttl: invalid type: integer `5`, expected a duration such as "5m", or "off"
+            "route": null, "max_age": 5
+              spec.max_age: invalid type: integer `5`, expected a duration such as "5m", or "off"
         "#]],
     );
 }
@@ -407,17 +435,4 @@ fn toml_errors_name_the_same_paths() {
           |            ^
         string values must be quoted, expected literal string"#]]
     .assert_eq(&error("replicas = \n"));
-}
-
-#[test]
-fn risky_but_allowed_specs_warn() {
-    let settings = r#""replicas": 1, "concurrency": 1, "idle_ttl": "10ms", "scaledown_ttl": "0s",
-        "limits": {"request_timeout": "1s"}"#;
-    let spec = parse(&with(settings), World::HttpService03).unwrap();
-    expect![[r#"
-        this deployment serves one request at a time (replicas.max 1, concurrency 1): a handler that calls itself, even through others, waits for itself until the request times out
-        idle_ttl is 10ms: the pool is shut down between requests, so most of them wait for a start
-        scaledown_ttl is 0s: replicas are removed as soon as they are idle and started again for the next burst
-        limits.cpu_time is 10s, but a request whose response does not begin within 1s is ended by limits.request_timeout first"#]].assert_eq(&spec.warnings().join("\n"));
-    assert_eq!(parse(&with(""), World::HttpService03).unwrap().warnings(), Vec::<String>::new());
 }

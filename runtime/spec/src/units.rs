@@ -157,9 +157,9 @@ impl fmt::Display for Ttl {
 }
 
 /// Reads a value that is written as a string, or as a whole number where `T` says so.
-struct Written<T> {
-    expected: &'static str,
-    from_number: fn(u64) -> Option<T>,
+pub(super) struct Written<T> {
+    pub expected: &'static str,
+    pub from_number: fn(u64) -> Option<T>,
 }
 
 impl<T: FromStr<Err = ParseError>> Visitor<'_> for Written<T> {
@@ -209,6 +209,37 @@ written_as_text!(Ttl, "a duration such as \"5m\", or \"off\"", |_| None);
 written_as_text!(SizeText, "a size such as \"64MiB\", or a number of bytes", |bytes| Some(
     SizeText(bytes)
 ));
+
+/// A value for which a plain number is seconds, as in Flyte.
+struct OrSeconds<T>(T);
+
+impl<'de> Deserialize<'de> for OrSeconds<Ttl> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let expected = "a duration such as \"5m\", a whole number of seconds, or \"off\"";
+        let from_number = |seconds| Some(Ttl::After(Duration::from_secs(seconds)));
+        input.deserialize_any(Written { expected, from_number }).map(OrSeconds)
+    }
+}
+
+impl<'de> Deserialize<'de> for OrSeconds<DurationText> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let expected = "a duration such as \"30s\", or a whole number of seconds";
+        let from_number = |seconds| Some(DurationText(Duration::from_secs(seconds)));
+        input.deserialize_any(Written { expected, from_number }).map(OrSeconds)
+    }
+}
+
+/// Reads a [`Ttl`] for which a plain number is seconds; nothing if it is null.
+pub(super) fn ttl_or_seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Ttl>, D::Error> {
+    Ok(Option::<OrSeconds<Ttl>>::deserialize(input)?.map(|OrSeconds(ttl)| ttl))
+}
+
+/// Reads a duration for which a plain number is seconds; nothing if it is null.
+pub(super) fn duration_or_seconds<'de, D: Deserializer<'de>>(
+    input: D,
+) -> Result<Option<DurationText>, D::Error> {
+    Ok(Option::<OrSeconds<DurationText>>::deserialize(input)?.map(|OrSeconds(length)| length))
+}
 
 struct CountVisitor;
 

@@ -1,17 +1,22 @@
 //! Checks a [`RawSpec`] and fills in the defaults. All bounds and defaults are here.
 
 mod native;
+mod reach;
+mod serving;
+mod state;
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::error::{SpecError, SpecErrorKind};
+use super::error::SpecError;
 use super::raw::{RawLimits, RawQueue, RawReplicas, RawScaling, RawSpec};
-use super::units::{Count, DurationText, SizeText, Ttl};
+use super::serving::Reuse;
+use super::units::{DurationText, SizeText, Ttl};
 use super::{
     DeploymentName, DeploymentSpec, Digest, LimitsSpec, QueueSpec, Replicas, ScalingSpec, World,
 };
+use serving::{Contract, Server};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -22,8 +27,6 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// More than any cluster of ours holds; keeps sums of replicas far from the end of a `u32`.
 const REPLICAS_MAX: u64 = 100_000;
-/// One replica is one instance on one thread at a time; more than this only adds waiting.
-const CONCURRENCY_MAX: u64 = 10_000;
 /// A waiting request holds its connection, about 10 KiB: a full queue is about 10 GiB.
 const QUEUE_MAX: u64 = 1_000_000;
 /// A longer wait is a forgotten one; also keeps sums of milliseconds far from overflow.
@@ -44,16 +47,13 @@ const HEADERS_MAX: u64 = MIB;
 const BODY_MAX: u64 = TIB;
 /// As most servers: a longer path does not fit their buffers.
 const ROUTE_BYTES_MAX: usize = 1024;
-/// Names and values of all variables; copied into every replica.
-const ENV_BYTES_MAX: usize = 64 * 1024;
 /// The configuration of a policy; copied into its memory.
 const CONFIG_BYTES_MAX: usize = 64 * 1024;
 
 /// Classes of importance; more would only be typing errors.
-const PRIORITY_MAX: i32 = 1000;
+const PRIORITIES: (i32, i32) = (-1000, 1000);
 
 const DEFAULT_REPLICAS: Replicas = Replicas { min: 0, max: 4 };
-const DEFAULT_CONCURRENCY_03: u64 = 16;
 /// The policy of a deployment that names none.
 pub const DEFAULT_POLICY: &str = "lightning";
 const DEFAULT_QUEUE_MAX: u64 = 1000;
@@ -99,37 +99,47 @@ impl RawSpec {
         name: &DeploymentName,
         world: World,
     ) -> Result<DeploymentSpec, SpecError> {
-        let default_route = format!("/{name}");
-        self.check(Some(default_route), world).map_err(|error| error.below(root))
+        self.check(Some(name), world).map_err(|error| error.below(root))
+    }
+
+    /// Like [`RawSpec::check_full`], with errors named below `spec`.
+    pub(super) fn validate_full(self) -> Result<DeploymentSpec, SpecError> {
+        self.check_full().map_err(|error| error.below(ROOT))
     }
 
     /// Checks a spec that was checked before and has all its settings.
-    pub(super) fn validate_full(self) -> Result<DeploymentSpec, SpecError> {
-        self.check(None, World::HttpService03).map_err(|error| error.below(ROOT))
+    pub(super) fn check_full(self) -> Result<DeploymentSpec, SpecError> {
+        self.check(None, World::HttpService03)
     }
 
     fn check(
         mut self,
-        default_route: Option<String>,
+        name: Option<&DeploymentName>,
         world: World,
     ) -> Result<DeploymentSpec, SpecError> {
         let runs = native::runs(&mut self)?;
         let is_guest = runs.is_guest();
+        self.refuse_foreign(is_guest)?;
+        let reuse = serving::reuse(&self)?;
         // A process or a worker takes as many requests at a time as it is said to.
         let world = if is_guest { world } else { World::HttpService03 };
-        let fleet = native::fleet(self.fleet, &runs)?;
-        let priority = self.priority.unwrap_or(0);
+        let server = Server { world, is_guest, reuse, is_batched: self.batching.is_some() };
         let replicas = replicas(self.replicas)?;
         let initial = self.initial_replicas.map_or(u64::from(replicas.min), |count| count.0);
         let bounds = (u64::from(replicas.min), u64::from(replicas.max));
+        let queue = queue(&self.queue)?;
+        let Contract { endpoint, input_schema, output_schema, docs } =
+            serving::contract(&mut self)?;
+        let batching = serving::batching(self.batching, is_guest, endpoint.as_deref(), queue)?;
+        let env = state::env(self.env)?;
+        let default_route = name.map(|name| format!("/{name}"));
         Ok(DeploymentSpec {
-            runs,
-            fleet,
+            fleet: native::fleet(self.fleet, &runs)?,
             worker: native::worker(self.worker)?,
-            priority: within("priority", priority, (-PRIORITY_MAX, PRIORITY_MAX))?,
+            priority: within("priority", self.priority.unwrap_or(0), PRIORITIES)?,
             route: route(self.route.or(default_route))?,
             initial_replicas: in_range("initial_replicas", initial, bounds)?,
-            concurrency: concurrency(self.concurrency, world)?,
+            concurrency: serving::concurrency(self.concurrency, &server)?,
             idle_ttl: ttl("idle_ttl", self.idle_ttl, DEFAULT_IDLE_TTL, Duration::ZERO)?,
             scaledown_ttl: duration(
                 "scaledown_ttl",
@@ -139,7 +149,6 @@ impl RawSpec {
             )?,
             max_requests: self.max_requests.map_or(0, |count| count.0),
             max_age: ttl("max_age", self.max_age, Ttl::Off, Duration::from_secs(1))?,
-            queue: queue(&self.queue)?,
             drain_timeout: duration(
                 "drain_timeout",
                 self.drain_timeout,
@@ -147,10 +156,59 @@ impl RawSpec {
                 (Duration::ZERO, DAY),
             )?,
             scaling: scaling(self.scaling)?,
+            external_scaler: self.external_scaler.unwrap_or(false),
+            ready: serving::ready(self.ready, replicas)?,
             limits: limits(&self.limits, is_guest)?,
-            env: env(self.env)?,
+            calls: reach::calls(self.calls)?,
+            outbound: reach::outbound(self.outbound)?,
+            cold_start_proxy: reach::cold_start_proxy(self.cold_start_proxy, name)?,
+            keyvalue: state::keyvalue(self.keyvalue)?,
+            config: state::config(self.config)?,
+            secrets: state::secrets(self.secrets, &env, &runs)?,
+            runs,
+            reuse,
             replicas,
+            queue,
+            batching,
+            endpoint,
+            input_schema,
+            output_schema,
+            docs,
+            env,
         })
+    }
+
+    /// Refuses what has no meaning for this sort of replica.
+    fn refuse_foreign(&self, is_guest: bool) -> Result<(), SpecError> {
+        let own_network = "a process may call what its machine can, the data plane included";
+        let only_guests = [
+            (
+                "reuse",
+                self.reuse == Some(Reuse::Off),
+                "`max_requests` = 1 replaces a process after each request",
+            ),
+            ("calls", self.calls.is_some(), own_network),
+            ("outbound", self.outbound.is_some(), own_network),
+            ("keyvalue", self.keyvalue.is_some(), "a process brings its own store"),
+            ("config", !self.config.is_empty(), "use `env`"),
+            ("limits.memory", self.limits.memory.is_some(), "use `process.memory`"),
+            (
+                "limits.cpu_time",
+                self.limits.cpu_time.is_some(),
+                "a process may use what the machine has",
+            ),
+        ];
+        if let Some((field, _, hint)) =
+            only_guests.into_iter().find(|(_, is_written, _)| *is_written && !is_guest)
+        {
+            return Err(SpecError::invalid(field, "is for components only").with_hint(hint));
+        }
+        let has_envelope = self.worker.as_ref().is_some_and(|worker| worker.envelope == Some(true));
+        if self.batching.is_some() && has_envelope {
+            let problem = "cannot stand beside `worker.envelope`, which holds one request";
+            return Err(SpecError::invalid("batching", problem));
+        }
+        Ok(())
     }
 }
 
@@ -175,29 +233,6 @@ fn replicas(written: Option<RawReplicas>) -> Result<Replicas, SpecError> {
             Err(SpecError::invalid("replicas", problem))
         }
     }
-}
-
-fn concurrency(written: Option<Count>, world: World) -> Result<u32, SpecError> {
-    let default = match world {
-        World::HttpService03 => DEFAULT_CONCURRENCY_03,
-        World::HttpProxy02 | World::Policy01 => 1,
-    };
-    let count = written.map_or(default, |count| count.0);
-    let concurrency = in_range("concurrency", count, (1, CONCURRENCY_MAX))?;
-    if concurrency == 1 || world == World::HttpService03 {
-        return Ok(concurrency);
-    }
-    Err(SpecError {
-        kind: SpecErrorKind::ConcurrencyUnsupported,
-        field: "concurrency".to_owned(),
-        problem: format!(
-            "`{concurrency}` is not possible with {world}, which serves one request at a time"
-        ),
-        hint: Some(format!(
-            "leave it out or use 1 and raise `replicas`, or build the handler for {}",
-            World::HttpService03
-        )),
-    })
 }
 
 fn queue(written: &RawQueue) -> Result<QueueSpec, SpecError> {
@@ -228,15 +263,6 @@ fn scaling(written: RawScaling) -> Result<ScalingSpec, SpecError> {
 }
 
 fn limits(written: &RawLimits, is_guest: bool) -> Result<LimitsSpec, SpecError> {
-    let only_guests = [
-        ("limits.memory", written.memory.is_some(), "use `process.memory`"),
-        ("limits.cpu_time", written.cpu_time.is_some(), "a process may use what the machine has"),
-    ];
-    for (field, is_written, hint) in only_guests {
-        if is_written && !is_guest {
-            return Err(SpecError::invalid(field, "is for components only").with_hint(hint));
-        }
-    }
     let start = if is_guest { TEN_SECONDS } else { native::DEFAULT_PROCESS_START };
     let time = |field, value, default| duration(field, value, default, (MILLISECOND, DURATION_MAX));
     let headers = |field, value| size(field, value, 64 * KIB, (HEADERS_MIN, HEADERS_MAX));
@@ -254,49 +280,43 @@ fn limits(written: &RawLimits, is_guest: bool) -> Result<LimitsSpec, SpecError> 
     })
 }
 
-/// A route is a plain path: what a client may encode in several ways could not be matched.
 fn route(written: Option<String>) -> Result<String, SpecError> {
     let Some(route) = written else { return Err(SpecError::invalid("route", "is missing")) };
+    plain_path("route", "a route", route, "/images/thumbnail")
+}
+
+/// `path`, if it is plain: what a client may encode in several ways could not be matched.
+fn plain_path(field: &str, what: &str, path: String, example: &str) -> Result<String, SpecError> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     let is_segment = |segment: &str| {
         !segment.is_empty() && segment != "." && segment != ".." && segment.bytes().all(plain)
     };
-    let is_route = match route.strip_prefix('/') {
+    let is_plain = match path.strip_prefix('/') {
         Some("") => true,
-        Some(segments) => segments.split('/').all(is_segment) && route.len() <= ROUTE_BYTES_MAX,
+        Some(segments) => segments.split('/').all(is_segment) && path.len() <= ROUTE_BYTES_MAX,
         None => false,
     };
-    if is_route {
-        return Ok(route);
+    if is_plain {
+        return Ok(path);
     }
-    let shown: String = route.chars().take(ROUTE_BYTES_MAX).collect();
+    let shown: String = path.chars().take(ROUTE_BYTES_MAX).collect();
     Err(SpecError::invalid(
-        "route",
+        field,
         format!(
-            "`{shown}` is not a route: use `/`, or segments of letters, digits and `-._~` like \
-             `/images/thumbnail`, without a `/` at the end, at most {ROUTE_BYTES_MAX} bytes"
+            "`{shown}` is not {what}: use `/`, or segments of letters, digits and `-._~` like \
+             `{example}`, without a `/` at the end, at most {ROUTE_BYTES_MAX} bytes"
         ),
     ))
 }
 
-fn env(written: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, SpecError> {
-    for (key, value) in &written {
-        if key.is_empty() || key.contains(['=', '\0']) {
-            let problem =
-                format!("{key:?} cannot be the name of a variable: it is empty or has `=`");
-            return Err(SpecError::invalid("env", problem));
-        }
-        if value.contains('\0') {
-            let problem = "the value has a NUL character, which a variable cannot have";
-            return Err(SpecError::invalid(format!("env.{key}"), problem));
-        }
+/// `path`, if it does not depend on where the server was started.
+fn absolute(field: &str, path: PathBuf) -> Result<PathBuf, SpecError> {
+    if path.is_absolute() {
+        return Ok(path);
     }
-    let bytes: usize = written.iter().map(|(key, value)| key.len() + value.len()).sum();
-    if bytes > ENV_BYTES_MAX {
-        let problem = format!("is {bytes} bytes in all, at most {ENV_BYTES_MAX} are allowed");
-        return Err(SpecError::invalid("env", problem));
-    }
-    Ok(written)
+    let problem = format!("`{}` is not an absolute path", path.display());
+    Err(SpecError::invalid(field, problem)
+        .with_hint("only `samovar apply` and `samovar deploy` know where you are"))
 }
 
 /// `value` as a `u32`; the upper bound must fit one.

@@ -1,7 +1,7 @@
 //! Checks what a spec says about processes, gangs and workers.
 
 use super::{DAY, DURATION_MAX, HALF_A_MINUTE, MIB, MILLISECOND, TIB, component};
-use super::{duration, in_range, size, web};
+use super::{absolute, duration, in_range, size, web};
 use crate::error::SpecError;
 use crate::native::{
     DistributeSpec, FleetHook, FleetSpec, GANG_KINDS, HealthSpec, Listen, ProcessSpec, Runs,
@@ -117,14 +117,7 @@ fn health_path(path: String) -> Result<String, SpecError> {
 }
 
 fn folder(cwd: Option<PathBuf>) -> Result<Option<PathBuf>, SpecError> {
-    match cwd {
-        Some(cwd) if !cwd.is_absolute() => {
-            let problem = format!("`{}` is not an absolute path", cwd.display());
-            Err(SpecError::invalid("cwd", problem)
-                .with_hint("only `samovar apply` and `samovar deploy` know where you are"))
-        }
-        cwd => Ok(cwd),
-    }
+    cwd.map(|cwd| absolute("cwd", cwd)).transpose()
 }
 
 fn gang(written: RawDistribute) -> Result<DistributeSpec, SpecError> {
@@ -242,8 +235,8 @@ pub(super) fn fleet(
 }
 
 impl RawSpec {
-    /// Makes the folders of a spec absolute, for one that was written in `base`. A process without
-    /// a folder runs in `base`.
+    /// Makes the paths of a spec absolute, for one that was written in `base`. A process without a
+    /// folder runs in `base`.
     pub fn anchor(&mut self, base: &Path) {
         if let Some(process) = &mut self.process {
             process.cwd = Some(base.join(process.cwd.take().unwrap_or_default()));
@@ -252,6 +245,11 @@ impl RawSpec {
             && fleet.command.is_some()
         {
             fleet.cwd = Some(base.join(fleet.cwd.take().unwrap_or_default()));
+        }
+        let ca_files = self.outbound.iter_mut().flat_map(|outbound| &mut outbound.ca_files);
+        let secrets = self.secrets.values_mut().filter_map(|secret| secret.file.as_mut());
+        for path in ca_files.chain(secrets) {
+            *path = base.join(&*path);
         }
     }
 }
