@@ -11,7 +11,7 @@ pub struct PoolLimits {
     pub max: u32,
     /// Replicas started together when the pool wakes up or is made. At most `max`.
     pub initial: u32,
-    /// Requests one replica serves at a time. At least 1.
+    /// Requests one replica serves at a time; with `batch`, batches. At least 1.
     pub concurrency: u32,
     /// A pool that served and queued nothing for this long is emptied, `min` included.
     pub idle_ttl: Option<Duration>,
@@ -25,9 +25,43 @@ pub struct PoolLimits {
     pub drain_timeout: Duration,
     /// Requests that may wait for a replica. At least 1: the one that wakes the pool waits.
     pub queue_max: u32,
+    /// Whether requests are served in batches, and in which.
+    pub batch: Option<BatchLimits>,
+}
+
+/// The largest batch there may be.
+pub const BATCH_SIZE_MAX: u32 = 1024;
+
+/// When requests that wait leave as a batch, as with Lightning's `max_batch_size` and
+/// `timeout_batching`: as soon as there is a full one, or after some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// Most requests in a batch, 1 to [`BATCH_SIZE_MAX`]. A queue that may hold fewer makes a full
+    /// batch when it is full.
+    pub max_size: u32,
+    /// After this time a batch leaves that is not full.
+    pub timeout: Duration,
+    /// From when `timeout` counts.
+    pub since: BatchSince,
+}
+
+/// From when the time-out of a batch counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchSince {
+    /// From when the request came that has waited longest.
+    Oldest,
+    /// From when the previous batch left, as in Lightning: after a quiet spell a single request
+    /// leaves at once. Before the first batch, from when the request came that waits longest.
+    PreviousSend,
 }
 
 impl PoolLimits {
+    /// Requests one replica may serve at a time, in batches or not: what policies are told.
+    pub fn requests_at_once(&self) -> u32 {
+        let in_one = self.batch.map_or(1, |batch| batch.max_size);
+        self.concurrency.saturating_mul(in_one)
+    }
+
     /// Asserts what the spec's validation promises.
     ///
     /// # Panics
@@ -40,6 +74,8 @@ impl PoolLimits {
         assert!(self.concurrency >= 1, "a replica serves at least one request");
         assert!(self.max_requests != Some(0), "a replica serves at least one request in its life");
         assert!(self.queue_max >= 1, "the request that wakes a pool waits");
+        let size = self.batch.map_or(1, |batch| batch.max_size);
+        assert!((1..=BATCH_SIZE_MAX).contains(&size), "a batch has 1 to 1024 requests");
     }
 }
 
@@ -58,6 +94,7 @@ impl PoolLimits {
             max_age: None,
             drain_timeout: Duration::from_secs(30),
             queue_max: 100,
+            batch: None,
         }
     }
 }
@@ -76,6 +113,21 @@ mod tests {
     #[should_panic(expected = "at least one request in its life")]
     fn a_replica_that_may_serve_nothing_is_refused() {
         PoolLimits { max_requests: Some(0), ..PoolLimits::sample(0, 1) }.assert_valid();
+    }
+
+    #[test]
+    #[should_panic(expected = "a batch has 1 to 1024 requests")]
+    fn an_empty_batch_is_refused() {
+        let batch = BatchLimits { max_size: 0, timeout: Duration::ZERO, since: BatchSince::Oldest };
+        PoolLimits { batch: Some(batch), ..PoolLimits::sample(0, 1) }.assert_valid();
+    }
+
+    #[test]
+    fn a_replica_may_have_a_batch_in_each_of_its_places() {
+        let batch = BatchLimits { max_size: 8, timeout: Duration::ZERO, since: BatchSince::Oldest };
+        let limits = PoolLimits { concurrency: 3, ..PoolLimits::sample(0, 1) };
+        assert_eq!(limits.requests_at_once(), 3);
+        assert_eq!(PoolLimits { batch: Some(batch), ..limits }.requests_at_once(), 24);
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub struct Observation {
     pub min: u32,
     /// Most replicas of the deployment.
     pub max: u32,
-    /// Requests one replica serves at a time.
+    /// Requests one replica serves at a time, in batches or not.
     pub concurrency: u32,
     /// Requests that may wait.
     pub queue_max: u32,

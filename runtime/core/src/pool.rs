@@ -19,11 +19,17 @@
 //!
 //! A worker that came by itself is *pinned*. It counts like any ready replica, so fewer others are
 //! started, but the pool never sends it away before it closes itself.
+//!
+//! A pool may serve requests in batches; then a replica's `concurrency` counts batches. An operator
+//! may add, remove and restart single replicas and hold their number.
 
+mod action;
+mod batching;
 mod control;
 mod external;
 mod failing;
 mod free;
+mod manual;
 mod meter;
 mod queue;
 #[cfg(test)]
@@ -32,14 +38,18 @@ mod tests;
 use crate::limits::PoolLimits;
 use crate::replica::{Lease, Replica, ReplicaId, State};
 use crate::time::Timestamp;
+pub use action::{Action, Arrival, Health, Refusal};
+pub use batching::Batches;
+use batching::Batching;
 pub use control::Counts;
 #[cfg(test)]
 use failing::Pause;
 use free::FreeLists;
+pub use manual::ManualError;
 use meter::Meter;
 pub use meter::{Outcome, Totals};
 use queue::Queue;
-pub use queue::Ticket;
+pub use queue::{Member, Ticket};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -51,56 +61,6 @@ pub const FAILED_STARTS_MAX: u32 = 3;
 /// successor wait. As long as the longest pause between starts, so that no series of crashes is
 /// forgotten while it still makes a difference.
 pub const STABLE: Duration = Duration::from_secs(30);
-
-/// What the owner has to do next. `W` is what it gave for a waiting request.
-#[derive(Debug, PartialEq, Eq)]
-#[cfg_attr(test, derive(Clone))]
-pub enum Action<W> {
-    /// Make an instance in this slot, then call `started`, `start_failed` or `start_refused`.
-    Start(Lease),
-    /// The replica is gone and served nothing any more: drop its instance, or let the worker go.
-    Drop(Lease),
-    /// The replica is gone although it served requests: cut them.
-    Cut(Lease),
-    /// A waiting request got a replica.
-    Wake(W, Lease),
-    /// A waiting request will not get one.
-    Refuse(W, Refusal),
-}
-
-/// Why a request gets no replica.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// As many wait as may.
-    QueueFull,
-    /// Replicas of this pool fail to start; the next attempt is at `retry_at`.
-    StartFailing {
-        /// When the pool tries again.
-        retry_at: Timestamp,
-    },
-    /// The pool takes no new requests; a newer revision may.
-    Closed,
-}
-
-/// What happens to a request on arrival.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrival {
-    /// It is served now, by this replica.
-    Assigned(Lease),
-    /// It waits; an action will wake or refuse it.
-    Queued(Ticket),
-    /// It is refused now.
-    Refused(Refusal),
-}
-
-/// What a request's end says about its replica.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// It can serve on.
-    Sound,
-    /// It trapped, timed out or was cut: no more requests, gone when the last one ended.
-    Condemned,
-}
 
 /// A warm pool of one revision; see the module's documentation.
 #[derive(Debug)]
@@ -114,6 +74,8 @@ pub struct Pool<W> {
     free: FreeLists,
     queue: Queue<W>,
     meter: Meter,
+    /// None if requests are served singly.
+    batching: Option<Box<Batching>>,
     actions: VecDeque<Action<W>>,
     starting: u32,
     ready: u32,
@@ -123,6 +85,11 @@ pub struct Pool<W> {
     target: u32,
     /// Emptied by `idle_ttl`; the minimum does not count until the next request.
     asleep: bool,
+    /// How many replicas an operator wants, whatever others ask for.
+    held: Option<u32>,
+    /// As long as a request with this ticket or an older one waits, so many usable replicas are
+    /// wanted whatever the target.
+    lifted: Option<(Ticket, u32)>,
     /// When set, no new requests; what still waits is served until this deadline.
     closed: Option<Timestamp>,
     /// Starts that failed in a row, and replicas that crashed soon after they were ready.
@@ -135,7 +102,8 @@ pub struct Pool<W> {
     room_at: Option<Timestamp>,
     /// Whether what starts was asked for, by a request or a target, rather than a replacement.
     loading: bool,
-    /// When the last replica that was asked for became ready: loading is not idleness.
+    /// When the last replica that was asked for became ready, because loading is not idleness; or
+    /// when an operator last asked for some.
     loaded: Option<Timestamp>,
 }
 
@@ -147,6 +115,7 @@ impl<W> Pool<W> {
         Pool {
             free: FreeLists::new(limits.concurrency),
             queue: Queue::default(),
+            batching: Batching::new(&limits),
             meter: Meter::new(now),
             limits,
             created: now,
@@ -160,6 +129,8 @@ impl<W> Pool<W> {
             draining: 0,
             target,
             asleep: false,
+            held: None,
+            lifted: None,
             closed: None,
             failures: 0,
             retry_at: now,
@@ -176,7 +147,9 @@ impl<W> Pool<W> {
             return Arrival::Refused(Refusal::Closed);
         }
         self.meter.arrived(now);
-        if let Some(slot) = self.free.least_busy() {
+        if self.batching.is_none()
+            && let Some(slot) = self.free.least_busy()
+        {
             return Arrival::Assigned(self.assign(slot, now));
         }
         if self.queue.len() >= self.limits.queue_max {
@@ -187,11 +160,15 @@ impl<W> Pool<W> {
             self.meter.rejected(now);
             return Arrival::Refused(Refusal::StartFailing { retry_at: self.retry_at });
         }
-        if self.asleep || (self.usable() == 0 && self.active() < self.limits.max) {
+        let must_wait = self.free.least_busy().is_none();
+        if must_wait && (self.asleep || (self.usable() == 0 && self.active() < self.limits.max)) {
             self.wake(now);
         }
         let ticket = self.queue.push(waiter(), now);
         self.meter.set_queued(self.queue.len(), now);
+        if !must_wait {
+            self.flush(now); // Without batches it would have been assigned.
+        }
         Arrival::Queued(ticket)
     }
 
@@ -214,26 +191,31 @@ impl<W> Pool<W> {
         now: Timestamp,
     ) {
         self.meter.finished(arrived, outcome, now);
+        self.ended(lease, 1, health, now);
+    }
+
+    /// What was in one place of a replica has ended: so many requests.
+    fn ended(&mut self, lease: Lease, requests: u32, health: Health, now: Timestamp) {
         let Some(replica) = self.replica_mut(lease) else {
             return; // Cut at its drain deadline; the request's end comes late.
         };
-        assert!(replica.ongoing > 0, "a request ends once");
+        assert!(replica.ongoing >= requests && replica.places > 0, "a request ends once");
         replica.idle_since = now;
         match (replica.state, health) {
             (State::Starting, _) => unreachable!("a starting replica has no requests"),
             (State::Ready, Health::Condemned) => {
                 self.withdraw(lease.slot);
-                self.at(lease.slot).ongoing -= 1;
+                self.at(lease.slot).leave(requests);
                 self.drain(lease, now);
             }
             (State::Ready, Health::Sound) => {
-                self.vacate_place(lease, now);
+                self.vacate_place(lease, requests, now);
                 if self.closed.is_some() {
                     self.plan(now);
                 }
             }
             (State::Draining { .. }, _) => {
-                replica.ongoing -= 1;
+                replica.leave(requests);
                 if replica.ongoing == 0 {
                     self.remove(lease, now);
                 }
@@ -241,19 +223,23 @@ impl<W> Pool<W> {
         }
     }
 
-    /// A place on a ready replica is free: it goes to the request that has waited longest, unless
-    /// the replica is spent.
-    fn vacate_place(&mut self, lease: Lease, now: Timestamp) {
+    /// A place on a ready replica is free: it goes to the request that has waited longest, or the
+    /// next batch, unless the replica is spent.
+    fn vacate_place(&mut self, lease: Lease, requests: u32, now: Timestamp) {
         if self.is_spent(lease.slot) {
             let replica = self.at(lease.slot);
-            replica.ongoing -= 1;
+            replica.leave(requests);
             if replica.ongoing == 0 {
                 self.retire(lease, now);
             }
             return;
         }
         self.withdraw(lease.slot);
-        self.at(lease.slot).ongoing -= 1;
+        self.at(lease.slot).leave(requests);
+        if self.batching.is_some() {
+            self.offer(lease.slot, now);
+            return self.flush(now);
+        }
         if let Some(waiter) = self.queue.pop() {
             self.hand_over(waiter, lease.slot, now);
         }
@@ -263,8 +249,7 @@ impl<W> Pool<W> {
     /// Gives a request that waited to a replica that was withdrawn.
     fn hand_over(&mut self, waiter: W, slot: u32, now: Timestamp) {
         let replica = self.at(slot);
-        replica.ongoing += 1;
-        replica.assigned += 1;
+        replica.take(1);
         let lease = Lease { slot, id: replica.id };
         self.meter.woken(self.queue.len(), now);
         self.actions.push_back(Action::Wake(waiter, lease));
@@ -302,13 +287,17 @@ impl<W> Pool<W> {
         self.ready += 1;
         self.meter.started();
         self.offer(slot, now);
-        while let Some(slot) = self.free.least_busy() {
+        self.flush(now);
+        while self.batching.is_none()
+            && let Some(slot) = self.free.least_busy()
+        {
             let Some(waiter) = self.queue.pop() else { break };
             self.withdraw(slot);
             self.hand_over(waiter, slot, now);
             // Last, because a replica that is spent by it may leave no hope for the others.
             self.offer(slot, now);
         }
+        self.shed_held(now);
     }
 
     /// The next thing for the owner to do; none when all is done.
@@ -328,8 +317,7 @@ impl<W> Pool<W> {
     fn assign(&mut self, slot: u32, now: Timestamp) -> Lease {
         self.withdraw(slot);
         let replica = self.at(slot);
-        replica.ongoing += 1;
-        replica.assigned += 1;
+        replica.take(1);
         let lease = Lease { slot, id: replica.id };
         self.meter.assigned(now);
         self.offer(slot, now);
@@ -342,7 +330,7 @@ impl<W> Pool<W> {
             self.spent += 1;
             self.refill(now);
         } else {
-            let busy = self.at(slot).ongoing;
+            let busy = self.at(slot).places;
             self.free.insert(&mut self.replicas, slot, busy);
         }
     }
@@ -352,7 +340,7 @@ impl<W> Pool<W> {
         if self.is_spent(slot) {
             self.spent -= 1;
         } else {
-            let busy = self.at(slot).ongoing;
+            let busy = self.at(slot).places;
             self.free.remove(&mut self.replicas, slot, busy);
         }
     }
@@ -420,8 +408,11 @@ impl<W> Pool<W> {
     }
 
     /// A request found nothing that may ever serve it, or only pinned replicas that are busy:
-    /// start without asking a policy.
+    /// start without asking a policy. Not if an operator holds the number of replicas.
     fn wake(&mut self, now: Timestamp) {
+        if self.held.is_some() {
+            return self.refill(now);
+        }
         self.asleep = false;
         let usable = self.usable();
         let wanted = self.limits.initial.max(usable + 1).min(self.limits.max);
@@ -449,9 +440,14 @@ impl<W> Pool<W> {
     /// Whether a replica has been given all the requests it may serve. A pinned one may serve any
     /// number.
     fn is_spent(&self, slot: u32) -> bool {
+        self.life_left(slot) == Some(0)
+    }
+
+    /// How many requests a replica may still be given; none if any number.
+    fn life_left(&self, slot: u32) -> Option<u64> {
         let replica = self.replicas[slot as usize].as_ref().expect("the caller found it");
         let most = self.limits.max_requests.filter(|_| !replica.pinned);
-        most.is_some_and(|most| replica.assigned >= most)
+        most.map(|most| most.saturating_sub(replica.assigned))
     }
 
     fn at(&mut self, slot: u32) -> &mut Replica {

@@ -78,7 +78,10 @@ pub struct ReplicaView {
 pub(crate) struct Replica {
     pub id: ReplicaId,
     pub state: State,
+    /// Requests it serves.
     pub ongoing: u32,
+    /// Places taken, of as many as the pool's `concurrency`: one per request, or per batch.
+    pub places: u32,
     /// Requests given to it so far.
     pub assigned: u64,
     /// When its last request ended, or when it became ready.
@@ -101,6 +104,7 @@ impl Replica {
             id,
             state: State::Starting,
             ongoing: 0,
+            places: 0,
             assigned: 0,
             idle_since: now,
             ordered: now,
@@ -110,6 +114,19 @@ impl Replica {
             previous: None,
             next: None,
         }
+    }
+
+    /// These requests are given to it, as many as go into one place.
+    pub fn take(&mut self, requests: u32) {
+        self.ongoing += requests;
+        self.places += 1;
+        self.assigned += u64::from(requests);
+    }
+
+    /// One place is free again: these requests have left it.
+    pub fn leave(&mut self, requests: u32) {
+        self.ongoing -= requests;
+        self.places -= 1;
     }
 
     pub fn view(&self, now: Timestamp) -> ReplicaView {

@@ -18,6 +18,7 @@ impl Simulation {
                 Action::Drop(lease) => self.drop_replica(d, lease),
                 Action::Cut(lease) => self.cut(d, lease),
                 Action::Wake(request, lease) => self.assign(request, lease),
+                Action::Batch(..) => unreachable!("simulated pools serve requests singly"),
                 Action::Refuse(request, _) => self.answer(request, Ended::Rejected),
             }
         }

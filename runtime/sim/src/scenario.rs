@@ -299,6 +299,7 @@ impl DeploymentSpec {
             max_age: self.max_age,
             drain_timeout: self.drain_timeout,
             queue_max: self.queue.max,
+            batch: None,
         }
     }
 }

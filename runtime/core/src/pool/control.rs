@@ -74,6 +74,9 @@ impl<W> Pool<W> {
     /// With `shed` the machine's room limits this pool, and others wait for it. Then ready replicas
     /// above the target drain at once: those to remove first, then idle ones, longest idle first,
     /// then the least busy. They finish their requests and take no more.
+    ///
+    /// While an operator holds the number of replicas, it is not the decision that counts but what
+    /// the operator wants, or less with `shed`.
     pub fn set_target(
         &mut self,
         target: u32,
@@ -84,9 +87,12 @@ impl<W> Pool<W> {
         if self.asleep || self.closed.is_some() {
             return;
         }
-        let target = target.min(self.limits.max);
-        self.loading |= self.target == 0 && target > 0 && self.usable() == 0;
-        self.target = target;
+        let target = match self.held {
+            Some(held) if shed => held.min(target),
+            Some(held) => held,
+            None => target,
+        };
+        self.aim(target);
         for id in remove_first {
             if self.excess() == 0 {
                 break;
@@ -99,6 +105,12 @@ impl<W> Pool<W> {
             self.shed(now);
         }
         self.plan(now);
+    }
+
+    pub(super) fn aim(&mut self, target: u32) {
+        let target = target.min(self.limits.max);
+        self.loading |= self.target == 0 && target > 0 && self.usable() == 0;
+        self.target = target;
     }
 
     /// Takes no more requests. Those that wait or run are finished until the drain time-out; what
@@ -116,6 +128,8 @@ impl<W> Pool<W> {
         self.fall_asleep(now);
         self.retire_aged(now);
         self.cut_overdue(now);
+        self.flush(now);
+        self.shed_held(now);
         self.shrink(now);
         self.refill(now);
     }
@@ -147,6 +161,9 @@ impl<W> Pool<W> {
         if let Some(at) = self.sleep_at() {
             note(at);
         }
+        if let Some(at) = self.batch_due() {
+            note(at);
+        }
         if let Some(deadline) = self.closed
             && (self.queue.len() > 0 || self.ready > 0)
         {
@@ -166,7 +183,7 @@ impl<W> Pool<W> {
             since: reading.since,
             min: self.limits.min,
             max: self.limits.max,
-            concurrency: self.limits.concurrency,
+            concurrency: self.limits.requests_at_once(),
             queue_max: self.limits.queue_max,
             starting: self.starting,
             ready: self.ready,
@@ -180,7 +197,7 @@ impl<W> Pool<W> {
             completed: reading.counts.completed,
             failed: reading.counts.failed + reading.counts.cancelled,
             rejected: reading.counts.rejected,
-            oldest_wait: self.queue.oldest().map(|since| now.since(since)),
+            oldest_wait: self.queue.first().map(|first| now.since(first.since)),
             latency: reading.latency,
             last_used: self.meter.last_used(),
             created: self.created,
@@ -200,6 +217,7 @@ impl<W> Pool<W> {
     /// due. Requests do not wait for replicas that are hopeless.
     pub(super) fn refill(&mut self, now: Timestamp) {
         self.prove(now);
+        self.rouse(now);
         while self.start_at(now).is_some_and(|at| at <= now) {
             self.start(now);
         }
@@ -229,11 +247,15 @@ impl<W> Pool<W> {
 
     /// Usable replicas that must be there as far as `max` allows, starting ones included.
     fn floor(&self) -> u32 {
-        let waiting = u32::from(self.queue.len() > 0);
-        match self.closed {
-            Some(_) => waiting,
-            None if self.asleep => waiting,
-            None => self.target.max(waiting),
+        let waiting = self.queue.first().map_or(0, |first| match self.lifted {
+            Some((ticket, wanted)) if first.ticket <= ticket => wanted,
+            Some(_) | None => 1,
+        });
+        match (self.closed, self.held) {
+            (Some(_), held) => waiting.min(held.unwrap_or(u32::MAX)),
+            (None, Some(_)) => self.target,
+            (None, None) if self.asleep => waiting,
+            (None, None) => self.target.max(waiting),
         }
     }
 
@@ -289,7 +311,8 @@ impl<W> Pool<W> {
     fn sleep_at(&self) -> Option<Timestamp> {
         let ttl = self.limits.idle_ttl?;
         let busy = self.meter.ongoing() > 0 || self.queue.len() > 0 || self.starting > 0;
-        if busy || self.asleep || self.closed.is_some() || self.ready == 0 {
+        let is_fixed = self.held.is_some() || self.closed.is_some();
+        if busy || self.asleep || is_fixed || self.ready == 0 {
             return None;
         }
         // Replacements that loaded do not count, or replicas that age would keep a pool awake.
@@ -313,6 +336,13 @@ impl<W> Pool<W> {
         idle.sort_unstable_by_key(|(since, lease)| (*since, lease.id));
         for (_, lease) in idle.into_iter().take(excess as usize) {
             self.retire(lease, now);
+        }
+    }
+
+    /// An operator's number is not left to idleness.
+    pub(super) fn shed_held(&mut self, now: Timestamp) {
+        if self.held.is_some() && self.closed.is_none() {
+            self.shed(now);
         }
     }
 
@@ -353,7 +383,7 @@ impl<W> Pool<W> {
         is_ready_to_go.then_some(lease)
     }
 
-    fn leases(&self, wanted: impl Fn(&Replica) -> bool) -> Vec<Lease> {
+    pub(super) fn leases(&self, wanted: impl Fn(&Replica) -> bool) -> Vec<Lease> {
         let all = self.replicas.iter().enumerate();
         all.filter_map(|(slot, replica)| {
             let replica = replica.as_ref().filter(|replica| wanted(replica))?;

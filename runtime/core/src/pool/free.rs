@@ -1,4 +1,4 @@
-//! Ready replicas that may take one more request, by how many they serve.
+//! Ready replicas that may take one more request, or batch, by how many they serve.
 //!
 //! One doubly linked list per count, the last one touched in front. All steps take constant time,
 //! except that removing the only replica of the lowest list looks for the next list.

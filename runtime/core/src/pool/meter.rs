@@ -117,6 +117,18 @@ impl Meter {
         self.ongoing.value += 1;
     }
 
+    /// So many waiting requests got a replica together.
+    pub fn sent(&mut self, requests: u32, queued: u32, now: Timestamp) {
+        self.set_queued(queued, now);
+        self.ongoing.value += requests;
+    }
+
+    /// So many requests that were served wait again.
+    pub fn put_back(&mut self, requests: u32, queued: u32, now: Timestamp) {
+        self.set_queued(queued, now);
+        self.ongoing.value -= requests;
+    }
+
     pub fn set_queued(&mut self, queued: u32, now: Timestamp) {
         self.advance(now);
         self.queued.value = queued;

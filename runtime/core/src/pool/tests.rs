@@ -3,11 +3,14 @@
 //! The tables run a [`script`] against one pool and compare what it did, line by line. The
 //! properties run random operations in a [`world`] that knows only what the pool's owner knows.
 
+mod batching;
 mod closing;
 mod crashes;
 mod dispatch;
 mod external;
 mod life;
+mod lightning;
+mod manual;
 mod observing;
 mod properties;
 mod room;

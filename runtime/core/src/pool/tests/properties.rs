@@ -100,6 +100,7 @@ fn limits() -> impl Strategy<Value = PoolLimits> {
             max_age: max_age.map(Duration::from_millis),
             drain_timeout: Duration::from_millis(drain_timeout),
             queue_max,
+            batch: None,
         }
     })
 }

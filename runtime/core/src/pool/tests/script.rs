@@ -2,10 +2,10 @@
 //!
 //! Events are separated by `|` or line ends, the first one gives the limits. An event may start
 //! with its time; without one it happens at the time of the event before. Requests have names of
-//! the script's choice, replicas are `r` and their id.
+//! the script's choice, replicas are `r` and their id. A batch has the name of its first request.
 
-use crate::limits::PoolLimits;
-use crate::pool::{Action, Arrival, Health, Outcome, Pause, Pool, Refusal, Ticket};
+use crate::limits::{BatchLimits, BatchSince, PoolLimits};
+use crate::pool::{Action, Arrival, Health, Member, Outcome, Pause, Pool, Refusal, Ticket};
 use crate::replica::{Lease, ReplicaId, ReplicaKind, State};
 use crate::time::Timestamp;
 use expect_test::Expect;
@@ -31,6 +31,7 @@ struct Player {
     tickets: BTreeMap<String, Ticket>,
     served: BTreeMap<String, Lease>,
     arrived: BTreeMap<String, Timestamp>,
+    batches: BTreeMap<String, Vec<Member<String>>>,
     said: String,
 }
 
@@ -43,6 +44,7 @@ impl Player {
             tickets: BTreeMap::new(),
             served: BTreeMap::new(),
             arrived: BTreeMap::new(),
+            batches: BTreeMap::new(),
             said: String::new(),
         }
     }
@@ -94,6 +96,32 @@ impl Player {
                 self.say(&next.map_or("never".to_owned(), |at| format!("next at {}", time(at))));
             }
             "look" => self.look(),
+            "flush" => self.pool.flush(now),
+            "due" => {
+                let due = self.pool.batch_due();
+                self.say(&due.map_or("not due".to_owned(), |at| format!("due at {}", time(at))));
+            }
+            "retry" => self.retry(rest),
+            "batches" => self.show_batches(),
+            "hold" => self.pool.hold(rest[0].parse().ok(), now),
+            "add" => {
+                let added = self.pool.add(rest[0].parse().expect("a count"), now);
+                self.say(&format!("{added} added"));
+            }
+            "remove" | "restart" => {
+                let id = id_of(rest[0]);
+                let done = match *verb {
+                    "remove" => self.pool.remove_replica(id, now),
+                    _ => self.pool.restart(id, now),
+                };
+                if let Err(error) = done {
+                    self.say(&format!("not done: {error}"));
+                }
+            }
+            "more" => {
+                let has_room = self.pool.start_one_more(now);
+                self.say(if has_room { "one more" } else { "no room for more" });
+            }
             "list" => {
                 for view in self.pool.replica_views(now) {
                     let (idle, age) = (view.idle, view.age);
@@ -152,7 +180,34 @@ impl Player {
         };
         let arrived = self.arrived[name];
         let lease = self.served.remove(name).expect("the request is served");
-        self.pool.finish(lease, arrived, outcome, health, self.now);
+        match self.batches.remove(name) {
+            Some(members) => {
+                let ends: Vec<_> = members.iter().map(|each| (each.arrived, outcome)).collect();
+                self.pool.finish_batch(lease, &ends, health, self.now);
+            }
+            None => self.pool.finish(lease, arrived, outcome, health, self.now),
+        }
+    }
+
+    /// A batch trapped. Those that are named have left, the others are to be served again.
+    fn retry(&mut self, names: &[&str]) {
+        let lease = self.served.remove(names[0]).expect("the batch is served");
+        let members = self.batches.remove(names[0]).expect("it is a batch");
+        let has_left = |member: &Member<String>| names[1..].contains(&member.waiter.as_str());
+        let (left, again): (Vec<_>, Vec<_>) = members.into_iter().partition(has_left);
+        let ends: Vec<_> = left.iter().map(|each| (each.arrived, Outcome::Cancelled)).collect();
+        self.pool.retry_batch(lease, &ends, again, Health::Condemned, self.now);
+    }
+
+    fn show_batches(&mut self) {
+        let batches = self.pool.batches().expect("the pool batches");
+        let (sent, requests) = (batches.sent(), batches.requests());
+        let sizes: Vec<String> =
+            batches.sizes().map(|(most, count)| format!("{most}: {count}")).take(5).collect();
+        let waits = batches.waits();
+        let line = format!("{sent} sent with {requests}, up to {}", sizes.join(", "));
+        let waits = format!("{} waited {:?}", waits.total(), waits.sum());
+        self.say(&format!("{line}; {waits}"));
     }
 
     fn settle(&mut self) {
@@ -167,6 +222,13 @@ impl Player {
                 Action::Wake(name, lease) => {
                     let line = format!("{name} on r{}", lease.id.0);
                     self.served.insert(name, lease);
+                    line
+                }
+                Action::Batch(members, lease) => {
+                    let names: Vec<_> = members.iter().map(|each| each.waiter.clone()).collect();
+                    let line = format!("{} on r{}", names.join("+"), lease.id.0);
+                    self.served.insert(names[0].clone(), lease);
+                    self.batches.insert(names[0].clone(), members);
                     line
                 }
                 Action::Refuse(name, refusal) => format!("{name} refused: {}", why(refusal)),
@@ -191,6 +253,9 @@ impl Player {
         }
         if self.pool.is_finished() {
             line += ", finished";
+        }
+        if let Some(held) = self.pool.held() {
+            line += &format!(", held at {held}");
         }
         self.say(&line);
     }
@@ -262,6 +327,13 @@ fn duration_of(text: &str) -> Duration {
     }
 }
 
+/// Lightning's way of batching if `name` is `lightning`; `8/10ms` says how many and how long.
+fn batch_of(name: &str, value: &str) -> BatchLimits {
+    let (size, timeout) = value.split_once('/').expect("a size and a time");
+    let since = if name == "lightning" { BatchSince::PreviousSend } else { BatchSince::Oldest };
+    BatchLimits { max_size: size.parse().expect("a size"), timeout: duration_of(timeout), since }
+}
+
 /// Limits of which a script names the interesting ones: `min=1 max=4`.
 fn limits_of(text: &str) -> PoolLimits {
     let mut limits = PoolLimits::sample(0, 1);
@@ -280,6 +352,7 @@ fn limits_of(text: &str) -> PoolLimits {
             "idle" => limits.idle_ttl = Some(duration_of(value)),
             "scaledown" => limits.scaledown_ttl = duration_of(value),
             "drain" => limits.drain_timeout = duration_of(value),
+            "batch" | "lightning" => limits.batch = Some(batch_of(name, value)),
             other => panic!("no such limit: {other}"),
         }
     }

@@ -333,6 +333,7 @@ impl World {
                     assert_eq!(first, request, "first come, first served");
                     self.serve(request, lease, arrived);
                 }
+                Action::Batch(..) => panic!("no pool batches here yet"),
                 Action::Refuse(request, refusal) => {
                     let (first, _) = self.waiting.pop_front().expect("one waits");
                     assert_eq!(first, request, "refused in order");
