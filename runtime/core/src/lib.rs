@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod calls;
 pub mod device;
 pub mod gang;
 pub mod histogram;
