@@ -7,11 +7,16 @@ mod components;
 mod deployments;
 mod live_policy;
 mod policies;
+mod revisions;
+mod surroundings;
 mod trial;
 
 use crate::api::{ApiError, ErrorCode};
+use crate::calls::Registry;
 use crate::deployment::{Deployment, Deployments};
+use crate::dispatch::Dispatch;
 use crate::driver::Loops;
+use crate::keyvalue::Values;
 use crate::library::{Library, blocking};
 use crate::native::Native;
 use crate::slots::Slots;
@@ -19,6 +24,7 @@ use crate::spec::DeploymentName;
 use crate::store::Store;
 use dashmap::DashMap;
 use std::sync::Arc;
+use tokio_util::task::TaskTracker;
 
 /// Locks kept before those nobody holds are thrown away.
 const LOCKS_MAX: usize = 1024;
@@ -31,10 +37,16 @@ pub struct Control {
     pub library: Arc<Library>,
     /// What runs.
     pub deployments: Arc<Deployments>,
+    /// Serves its requests.
+    pub dispatch: Arc<Dispatch>,
+    /// Instances that are saying goodbye.
+    pub farewells: TaskTracker,
     /// What the machine holds.
     pub slots: Arc<Slots>,
     /// Processes and workers.
     pub native: Arc<Native>,
+    /// What handlers store.
+    pub keyvalue: Values,
     /// Where the control loops run.
     loops: Loops,
     /// Bytes of one upload.
@@ -67,12 +79,18 @@ impl Control {
     /// # Errors
     ///
     /// When the system gives no thread for the control loops.
-    pub fn new(setup: Setup) -> std::io::Result<Arc<Self>> {
+    pub fn new(setup: Setup) -> anyhow::Result<Arc<Self>> {
+        let deployments: Arc<Deployments> = Arc::default();
+        let calls = Registry::new()?;
+        let dispatch = Dispatch { deployments: Arc::clone(&deployments), calls };
         Ok(Arc::new(Control {
             loops: Loops::start()?,
+            keyvalue: Values::open(setup.store.folder()),
             store: setup.store,
             library: setup.library,
-            deployments: Arc::default(),
+            deployments,
+            dispatch: Arc::new(dispatch),
+            farewells: TaskTracker::new(),
             slots: Arc::new(Slots::new(setup.slots, setup.native.device_count())),
             native: setup.native,
             component_bytes_max: setup.component_bytes_max,

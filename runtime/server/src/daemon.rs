@@ -68,7 +68,7 @@ pub async fn run(config: ServerConfig, fault_injection: bool) -> anyhow::Result<
     control.restore().await;
     let stop = CancellationToken::new();
     let connections = TaskTracker::new();
-    let ingress = Ingress::new(Arc::clone(&control.deployments));
+    let ingress = Ingress::new(Arc::clone(&control.dispatch));
     let serving = tokio::spawn(ingress.run(data_plane, stop.clone(), connections.clone()));
     let admin = Admin {
         control: Arc::clone(&control),

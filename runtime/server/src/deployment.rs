@@ -1,5 +1,6 @@
 //! Deployments, their revisions, and how requests find them.
 
+mod gauges;
 mod history;
 mod recorder;
 mod revision;
@@ -27,6 +28,7 @@ use tokio::sync::Notify;
 /// Decisions kept per deployment.
 const DECISIONS_MAX: usize = 1000;
 
+pub use gauges::Gauges;
 pub use history::History;
 pub use recorder::{Event, Recorder, Recording};
 pub use revision::{RequestLimits, Revision};
@@ -125,6 +127,10 @@ pub struct Deployment {
     shadow: Mutex<Option<Arc<Shadow>>>,
     decisions: Mutex<VecDeque<Logged>>,
     timed_out: AtomicU64,
+    held: Mutex<Option<u32>>,
+    ask_now: AtomicBool,
+    loops: AtomicU64,
+    proxied: AtomicU64,
     is_deleted: AtomicBool,
 }
 
@@ -155,6 +161,10 @@ impl Deployment {
             shadow: Mutex::default(),
             decisions: Mutex::default(),
             timed_out: AtomicU64::new(0),
+            held: Mutex::default(),
+            ask_now: AtomicBool::new(false),
+            loops: AtomicU64::new(0),
+            proxied: AtomicU64::new(0),
             is_deleted: AtomicBool::new(false),
         })
     }
@@ -164,8 +174,48 @@ impl Deployment {
         self.live.load_full()
     }
 
+    /// What it keeps through all its revisions.
+    pub fn parts(&self) -> Parts {
+        Parts {
+            log: Arc::clone(&self.log),
+            ring: Arc::clone(&self.ring),
+            attention: Arc::clone(&self.attention),
+            work: Arc::clone(&self.work),
+            crew: Arc::clone(&self.crew),
+        }
+    }
+
+    /// How many replicas an operator wants, whatever the policy says; none if it decides.
+    pub fn held(&self) -> Option<u32> {
+        *self.held.lock()
+    }
+
+    /// Sets it, for this and all further revisions.
+    pub fn hold(&self, count: Option<u32>) {
+        *self.held.lock() = count;
+        self.live().pool.hold(count, clock::now());
+        self.attention.notify_one();
+    }
+
+    /// A revision that serves one call beside the live one. It is looked after until it is empty.
+    pub fn host(&self, revision: Arc<Revision>) {
+        self.retired.lock().push(revision);
+    }
+
+    /// The policy is asked at once.
+    pub fn ask_now(&self) {
+        self.ask_now.store(true, Ordering::Release);
+        self.attention.notify_one();
+    }
+
+    /// Whether the policy is to be asked at once. Once.
+    pub fn takes_question(&self) -> bool {
+        self.ask_now.swap(false, Ordering::AcqRel)
+    }
+
     /// Makes `revision` the one that takes requests. The one before finishes what it has.
     pub fn switch(&self, revision: Arc<Revision>) {
+        revision.pool.hold(self.held(), clock::now());
         let before = self.live.swap(revision);
         self.retired.lock().push(Arc::clone(&before));
         before.pool.close(clock::now());
@@ -209,6 +259,26 @@ impl Deployment {
     /// A request left the queue because its time was over.
     pub fn note_timed_out(&self) {
         self.timed_out.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A call was refused because its own ancestors held every place.
+    pub fn note_loop(&self) {
+        self.loops.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The cold start proxy answered in its stead.
+    pub fn note_proxied(&self) {
+        self.proxied.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Requests that the cold start proxy answered.
+    pub fn proxied(&self) -> u64 {
+        self.proxied.load(Ordering::Relaxed)
+    }
+
+    /// Calls refused because their own ancestors held every place.
+    pub fn loops(&self) -> u64 {
+        self.loops.load(Ordering::Relaxed)
     }
 
     /// Adds to the decision log: what came of the observation of `seen`. `wanted` is the target
@@ -348,7 +418,7 @@ impl Deployment {
             no_room: live.pool.no_room(),
             limited: self.limited(),
             totals: self.totals(),
-            warnings: live.spec.warnings(),
+            warnings: live.spec.warnings(&self.name),
         }
     }
 }

@@ -113,6 +113,9 @@ async fn run(deployment: Arc<Deployment>, slots: Arc<Slots>) {
             let failure = Err(Failure::late(ANSWER_MAX));
             apply(&deployment, &slots, &mut memory, late.question, failure);
         }
+        if deployment.takes_question() {
+            memory.next_tick = memory.next_tick.min(now);
+        }
         if now >= memory.next_tick && asked.is_none() {
             let interval = deployment.live().spec.scaling.interval;
             memory.next_tick = tick::after(memory.next_tick, now, interval);

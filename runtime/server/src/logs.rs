@@ -1,6 +1,7 @@
 //! What guests print and what happens to their replicas, per deployment, the last lines of it.
 
 use crate::clock;
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::io;
@@ -16,6 +17,8 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
 const LINES_MAX: usize = 2000;
 /// Bytes kept of one line; a longer one is cut into several.
 const LINE_BYTES_MAX: usize = 8 << 10;
+/// Shorter values are not hidden: they are in half of all words, and can be guessed anyway.
+const HIDDEN_BYTES_MIN: usize = 4;
 /// Bytes a guest may write in one call.
 const WRITE_BYTES_MAX: usize = 64 << 10;
 /// A line that makes the host panic, when fault injection is switched on.
@@ -51,17 +54,47 @@ pub struct Line {
 #[derive(Debug)]
 pub struct DeploymentLog {
     lines: Mutex<VecDeque<Line>>,
+    /// What must not be in any line.
+    hidden: ArcSwap<Vec<String>>,
     /// The number of the next line.
     next: watch::Sender<u64>,
 }
 
 impl Default for DeploymentLog {
     fn default() -> Self {
-        DeploymentLog { lines: Mutex::default(), next: watch::Sender::new(0) }
+        DeploymentLog {
+            lines: Mutex::default(),
+            hidden: ArcSwap::default(),
+            next: watch::Sender::new(0),
+        }
     }
 }
 
 impl DeploymentLog {
+    /// Hides these values from now on, beside those hidden before: replicas of older revisions may
+    /// still print theirs.
+    pub fn hide<'a>(&self, values: impl IntoIterator<Item = &'a String>) {
+        let mut hidden = Vec::clone(&self.hidden.load());
+        for value in values {
+            let lines = value.lines().map(str::trim).filter(|line| line.len() >= HIDDEN_BYTES_MIN);
+            hidden.extend(lines.map(str::to_owned));
+        }
+        // Longer ones first: one may be part of another.
+        hidden.sort_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
+        hidden.dedup();
+        self.hidden.store(Arc::new(hidden));
+    }
+
+    /// A text without what is hidden.
+    pub fn clean(&self, text: String) -> String {
+        let hidden = self.hidden.load();
+        let hide = |text: String, value: &String| match text.contains(value.as_str()) {
+            true => text.replace(value.as_str(), "[secret]"),
+            false => text,
+        };
+        hidden.iter().fold(text, hide)
+    }
+
     /// Adds a text, line by line.
     pub fn push_text(&self, replica: Option<u64>, stream: LogStream, text: &str) {
         text.lines().for_each(|line| self.push(replica, stream, line.to_owned()));
@@ -69,6 +102,7 @@ impl DeploymentLog {
 
     /// Adds a line.
     pub fn push(&self, replica: Option<u64>, stream: LogStream, text: String) {
+        let text = self.clean(text);
         let mut lines = self.lines.lock();
         let number = *self.next.borrow();
         lines.push_back(Line { number, at_ms: clock::unix_ms(), replica, stream, text });

@@ -2,6 +2,7 @@
 
 mod admin;
 mod api;
+mod calls;
 mod cli;
 mod client;
 mod clock;
@@ -9,8 +10,10 @@ mod config;
 mod control;
 mod daemon;
 mod deployment;
+mod dispatch;
 mod driver;
 mod ingress;
+mod keyvalue;
 mod library;
 mod logs;
 mod native;

@@ -28,6 +28,7 @@ use samovar_core::device::WHOLE;
 use samovar_native::devices::{self, Device};
 use samovar_native::{Warden, WardenOptions};
 use samovar_proxy::Options;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -220,11 +221,12 @@ impl Native {
         Ok(())
     }
 
-    /// What makes the processes of a revision.
+    /// What makes the processes of a revision, which get its secrets beside its environment.
     pub fn process(
         self: &Arc<Self>,
         deployment: &DeploymentName,
         spec: &DeploymentSpec,
+        secrets: BTreeMap<String, String>,
         parts: &Parts,
         workers: Option<&Terms>,
     ) -> ProcessSource {
@@ -235,7 +237,7 @@ impl Native {
             native: Arc::clone(self),
             deployment: deployment.clone(),
             spec: (**process).clone(),
-            env: spec.env.clone(),
+            env: spec.env.clone().into_iter().chain(secrets).collect(),
             start_timeout: spec.limits.start_timeout,
             worker: spec.worker.clone(),
             crew: Arc::clone(&parts.crew),

@@ -4,31 +4,42 @@
 //! The lock is short: it is held for one decision and the moving of a pointer, never while a guest
 //! runs, an instance is made or anything is dropped.
 
+mod batching;
 mod make;
+mod manual;
 mod slot;
 mod waiting;
 
 use crate::api;
+use crate::calls::Registry;
 use crate::clock;
-use crate::logs::DeploymentLog;
+use crate::dispatch::Batches;
+use crate::logs::{DeploymentLog, LogStream};
 use crate::native::NativeReplica;
 use crate::wasm::replica::{Instance, SyncInstance};
+pub use batching::Ticketed;
 pub use make::{CodeSource, Source};
 use parking_lot::Mutex;
+use samovar_core::calls::{Extent, Place, PoolId};
 use samovar_core::histogram::Histogram;
 use samovar_core::limits::PoolLimits;
 use samovar_core::observation::Observation;
 use samovar_core::pool::{Action, Arrival, Counts, Health, Outcome, Pool, Totals};
 use samovar_core::replica::{Lease, ReplicaId, ReplicaKind, ReplicaView, State};
 use samovar_core::time::Timestamp;
-use slot::{Body, Inner};
+use slot::{Body, Inner, Slot, Waiter};
 pub use slot::{Granted, Work};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 pub use waiting::{Admission, Waiting};
+
+/// Counts the pools that were made.
+static POOLS: AtomicU64 = AtomicU64::new(0);
 
 /// What all pools of the server share.
 #[derive(Clone)]
@@ -41,6 +52,8 @@ pub struct Shared {
     pub runtime: Handle,
     /// Whether guests may make the host panic; for tests.
     pub fault_injection: bool,
+    /// Instances that are saying goodbye.
+    pub farewells: TaskTracker,
 }
 
 /// What one pool needs to make its replicas.
@@ -49,10 +62,15 @@ pub struct PoolSettings {
     pub limits: PoolLimits,
     /// How long one replica may take to start.
     pub start_timeout: Duration,
+    /// Serves its batches; none if requests go alone.
+    pub batches: Option<Arc<Batches>>,
+    /// Where its requests are known that call others; none if they can't.
+    pub calls: Option<Arc<Registry>>,
 }
 
 /// The pool of one revision.
 pub struct WarmPool {
+    id: PoolId,
     settings: PoolSettings,
     source: Source,
     log: Arc<DeploymentLog>,
@@ -74,10 +92,38 @@ impl WarmPool {
     ) -> Arc<Self> {
         let inner = Mutex::new(Inner::new(Pool::new(settings.limits.clone(), clock::now())));
         let closing = CancellationToken::new();
-        Arc::new_cyclic(|this| {
+        let pool = Arc::new_cyclic(|this| {
             let this = this.clone();
-            WarmPool { settings, source, log, shared, inner, closing, this }
-        })
+            let id = PoolId(POOLS.fetch_add(1, Ordering::Relaxed));
+            WarmPool { id, settings, source, log, shared, inner, closing, this }
+        });
+        if let Some(calls) = &pool.settings.calls {
+            calls.add_pool(&pool);
+        }
+        pool
+    }
+
+    /// Tells it from all other pools.
+    pub fn id(&self) -> PoolId {
+        self.id
+    }
+
+    /// How many requests, or batches, it serves at most, and with the replicas it has.
+    pub fn extent(&self) -> Extent {
+        self.extent_of(&self.inner.lock().pool)
+    }
+
+    fn extent_of(&self, pool: &Pool<Waiter>) -> Extent {
+        let PoolLimits { max, concurrency, .. } = self.settings.limits;
+        let counts = pool.counts();
+        let present = counts.ready + counts.starting;
+        let of = |replicas: u32| replicas.saturating_mul(concurrency);
+        Extent { pool: self.id, capacity: of(max), places: of(present) }
+    }
+
+    /// The place of one request, or batch, on a replica.
+    pub fn place_on(&self, lease: Lease) -> Place {
+        Place { extent: self.extent(), replica: lease.id, units: 1 }
     }
 
     /// A request arrives.
@@ -88,7 +134,7 @@ impl WarmPool {
             || {
                 let (sender, waiting) = oneshot::channel();
                 receiver = Some(waiting);
-                sender
+                Waiter::Alone(sender)
             },
             now,
         );
@@ -169,7 +215,9 @@ impl WarmPool {
     pub fn observe(&self, with_replicas: bool, now: Timestamp) -> Observation {
         let mut inner = self.inner.lock();
         let mut seen = inner.pool.observe(with_replicas, now);
-        if !matches!(self.source, Source::Guest { .. }) {
+        if let Source::Guest { surroundings, .. } = &self.source {
+            surroundings.gauges.report(&mut seen);
+        } else {
             let natives = inner.natives();
             for view in &mut seen.replicas {
                 view.kind = self.kind(view);
@@ -246,9 +294,13 @@ impl WarmPool {
 
     /// Carries out what the pool decided, and lets go of the lock for all that takes time.
     fn settle(&self, mut inner: parking_lot::MutexGuard<'_, Inner>) {
+        if self.settings.batches.is_some() {
+            self.set_timer(&mut inner);
+        }
         let Some(mut action) = inner.pool.next_action() else {
             return;
         };
+        let mut batches = Vec::new();
         let mut starts = Vec::new();
         let mut dropped = Vec::new();
         loop {
@@ -265,14 +317,17 @@ impl WarmPool {
                     }
                     dropped.push(slot);
                 }
-                Action::Wake(waiter, lease) => {
+                Action::Wake(Waiter::Alone(waiter), lease) => {
                     let granted = inner.grant(lease);
                     if let Err(Ok(granted)) = waiter.send(Ok(granted)) {
                         // Its client left in this very moment.
                         inner.give_back(granted);
                     }
                 }
-                Action::Refuse(waiter, refusal) => _ = waiter.send(Err(refusal)),
+                Action::Wake(Waiter::InBatch(_), _) => unreachable!("batches leave together"),
+                Action::Batch(members, lease) => batches.push((inner.grant(lease), members)),
+                Action::Refuse(Waiter::Alone(waiter), refusal) => _ = waiter.send(Err(refusal)),
+                Action::Refuse(Waiter::InBatch(item), refusal) => item.refuse(refusal),
             }
             match inner.pool.next_action() {
                 Some(next) => action = next,
@@ -280,10 +335,28 @@ impl WarmPool {
             }
         }
         drop(inner);
-        drop(dropped);
+        dropped.into_iter().flatten().for_each(|slot| self.let_go(slot));
         for lease in starts {
             self.start(lease);
         }
+        for (granted, members) in batches {
+            self.serve_batch(granted, members);
+        }
+    }
+
+    /// Drops what was in a slot; an instance that wants to know it is told first.
+    fn let_go(&self, slot: Slot) {
+        let Some(Body::Guest(Instance::Sync(instance))) = slot.body else { return };
+        if !instance.wants_farewell() {
+            return;
+        }
+        let (log, replica) = (Arc::clone(&self.log), slot.id.map(|id| id.0));
+        let farewell = async move {
+            if let Err(error) = instance.farewell().await {
+                log.push_text(replica, LogStream::System, &format!("`drain` failed: {error:#}"));
+            }
+        };
+        self.shared.farewells.spawn_on(farewell, &self.shared.runtime);
     }
 
     /// The single replicas of the pool and what is known of them, and the last failures.
@@ -321,6 +394,14 @@ impl WarmPool {
             (None, Source::Process(process)) => process.describe_start(view.id, described),
             (None, Source::External(external)) => external.describe_start(view.id, described),
             (None, Source::Guest { .. }) => described,
+        }
+    }
+}
+
+impl Drop for WarmPool {
+    fn drop(&mut self) {
+        if let Some(calls) = &self.settings.calls {
+            calls.remove_pool(self.id);
         }
     }
 }

@@ -1,31 +1,20 @@
 //! Deploying, redeploying, deleting, and coming back after a restart.
 
 use super::live_policy::{publish, scaling};
+use super::revisions::LATE;
 use super::{Control, not_found};
 use crate::api::{self, ApiError, ErrorCode, PolicyVersion, Via};
 use crate::clock;
-use crate::deployment::{Deployment, History, Parts, RequestLimits, Revision, Scaling, Shadow};
-use crate::library::LazyCode;
-use crate::logs::{GuestOutput, LogStream};
-use crate::native;
-use crate::slots::Demand;
+use crate::deployment::{Deployment, History, Parts, Revision, Scaling, Shadow};
 use crate::spec::{DeploymentName, DeploymentSpec, Digest, PolicyName, RawSpec, Runs, World};
 use crate::store::{DeploymentRecord, PolicyUse, PolicyVersionRecord};
-use crate::warm_pool::{PoolSettings, Shared, Source, WarmPool};
-use crate::wasm::guest::GuestLimits;
 use crate::wasm::inspect::Kind;
-use crate::wasm::replica::{End, Instance};
-use samovar_core::limits::PoolLimits;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often a deployment that is being started is looked at.
-const READY_POLL: Duration = Duration::from_millis(5);
 /// How long stopping waits for rented machines to be given back.
 const GIVE_BACK_MAX: Duration = Duration::from_secs(60);
-/// How much longer to wait for a native replica than it has time to start.
-const LATE: Duration = Duration::from_secs(5);
 
 impl Control {
     /// Makes a spec live. True if the name is new. Answers when the new revision serves; on any
@@ -48,6 +37,7 @@ impl Control {
             None => None,
         };
         let spec = raw.validate(name, world.unwrap_or(World::HttpService03))?;
+        self.check_batching(&spec)?;
         self.check_route(name, &spec)?;
         self.native.check(&spec)?;
         let existing = self.deployments.get(name);
@@ -57,13 +47,7 @@ impl Control {
         {
             return Ok((false, deployment.to_api()));
         }
-        let parts = existing.as_ref().map_or_else(Parts::default, |deployment| Parts {
-            log: Arc::clone(&deployment.log),
-            ring: Arc::clone(&deployment.ring),
-            attention: Arc::clone(&deployment.attention),
-            work: Arc::clone(&deployment.work),
-            crew: Arc::clone(&deployment.crew),
-        });
+        let parts = existing.as_ref().map_or_else(Parts::default, |deployment| deployment.parts());
         let new_scaling = self.scaling_for(existing.as_deref(), &spec, &parts).await?;
         let number = existing.as_ref().map_or(1, |deployment| deployment.live().number + 1);
         let revision = match self.start_revision(name, number, spec, world, &parts).await {
@@ -150,6 +134,7 @@ impl Control {
         self.stored(move |store| store.delete_deployment(&stored)).await?;
         self.deployments.remove(name);
         deployment.delete();
+        self.keyvalue.remove(name).await;
         Ok(())
     }
 
@@ -174,8 +159,11 @@ impl Control {
     /// Brings back what was deployed when the server stopped. A deployment that cannot come back is
     /// reported and left as it is on disk.
     pub async fn restore(self: &Arc<Self>) {
+        let records = self.store.deployments();
+        let names = records.iter().map(|record| record.name.clone()).collect();
+        self.keyvalue.keep_only(&names).await;
         let mut restored = Vec::new();
-        for record in self.store.deployments() {
+        for record in records {
             let name = record.name.clone();
             match self.restore_one(record).await {
                 Ok(deployment) => restored.push(deployment),
@@ -211,11 +199,12 @@ impl Control {
         if spec.runs == Runs::External {
             self.native.external(&name, &spec, &parts, None).sweep();
         }
-        let revision = self.revision(&name, record.revision, spec, world, &parts);
+        let revision = self.revision(&name, record.revision, spec, world, &parts)?;
         let policies = (History::restored(versions, &scaling), scaling);
         let deployment =
             Deployment::new(name, Arc::clone(&revision), policies, parts, record.created_at_ms);
         self.native.settle_crew(&deployment, &revision);
+        deployment.hold(record.held);
         if let Some(shadow) = record.shadow {
             self.restore_shadow(&deployment, shadow).await;
         }
@@ -277,85 +266,6 @@ impl Control {
         Ok(Some(scaling))
     }
 
-    /// Makes a revision and waits until the replicas it starts with are ready. One instance is made
-    /// in any case, so that a component that cannot start is refused now and not at its first
-    /// request.
-    async fn start_revision(
-        &self,
-        name: &DeploymentName,
-        number: u64,
-        spec: DeploymentSpec,
-        world: Option<World>,
-        parts: &Parts,
-    ) -> Result<Arc<Revision>, ApiError> {
-        let mut start_timeout = spec.limits.start_timeout;
-        let wanted = spec.initial_replicas.max(spec.replicas.min);
-        match (world, spec.runs.component()) {
-            (Some(world), Some(component)) if wanted == 0 => {
-                let code = self.library.handler(component, world);
-                try_start(&code, &spec, parts).await?;
-            }
-            (Some(_), _) => {}
-            // A replica that is too late says so itself, with what it was waiting for.
-            (None, _) => start_timeout += LATE,
-        }
-        let revision = self.revision(name, number, spec, world, parts);
-        revision.pool.plan(clock::now());
-        let until_ready = until_ready(&revision, wanted);
-        let ready = tokio::time::timeout(start_timeout, until_ready).await;
-        match ready {
-            Ok(Ok(())) => Ok(revision),
-            Ok(Err(reason)) => {
-                revision.pool.close(clock::now());
-                Err(start_failed(&reason))
-            }
-            Err(_) => {
-                revision.pool.close(clock::now());
-                Err(start_failed(&format!("{wanted} replicas were not ready in {start_timeout:?}")))
-            }
-        }
-    }
-
-    fn revision(
-        &self,
-        name: &DeploymentName,
-        number: u64,
-        spec: DeploymentSpec,
-        world: Option<World>,
-        parts: &Parts,
-    ) -> Arc<Revision> {
-        let settings = PoolSettings {
-            limits: PoolLimits::from(&spec),
-            start_timeout: spec.limits.start_timeout,
-        };
-        let workers = self.native.terms(name, &spec, parts);
-        let source = match (&spec.runs, world) {
-            (Runs::Component(component), Some(world)) => Source::Guest {
-                code: self.library.handler(*component, world),
-                limits: GuestLimits::from(&spec),
-            },
-            (Runs::Component(_), None) => unreachable!("a component has a world"),
-            (Runs::Process(_), _) => {
-                let source = self.native.process(name, &spec, parts, workers.as_ref());
-                Source::Process(Box::new(source))
-            }
-            (Runs::External, _) => {
-                Source::External(self.native.external(name, &spec, parts, workers.as_ref()))
-            }
-        };
-        let shared = Shared {
-            slots: Arc::clone(&self.slots.places),
-            attention: Arc::clone(&parts.attention),
-            runtime: tokio::runtime::Handle::current(),
-            fault_injection: self.fault_injection,
-        };
-        let pool = WarmPool::new(settings, source, Arc::clone(&parts.log), shared);
-        let request_limits = RequestLimits::from(&spec);
-        let workload = spec.worker.as_ref().map(|worker| native::workload(&worker.workload));
-        let demand = Demand::from(&spec);
-        Arc::new(Revision { number, spec, world, pool, request_limits, workload, demand, workers })
-    }
-
     /// Two deployments cannot have one route.
     fn check_route(&self, name: &DeploymentName, spec: &DeploymentSpec) -> Result<(), ApiError> {
         let routes = self.deployments.routes();
@@ -404,6 +314,7 @@ pub(super) fn record(
         component: spec.runs.component(),
         policy: policy_use(&scaling.policy, scaling.digest(), &scaling.config),
         policy_versions: history.versions().iter().map(version_record).collect(),
+        held: deployment.held(),
         shadow: shadow.map(|shadow| {
             policy_use(&shadow.policy, shadow.scaler.program().digest, &shadow.config)
         }),
@@ -442,49 +353,4 @@ fn config(stored: Value) -> Map<String, Value> {
         Value::Object(config) => config,
         _ => Map::new(),
     }
-}
-
-/// Waits until `wanted` replicas are ready, or one cannot start. Where replicas are expensive, one
-/// that has to wait for room is not waited for: an older revision may hold what it needs.
-async fn until_ready(revision: &Revision, wanted: u32) -> Result<(), String> {
-    let pool = &revision.pool;
-    loop {
-        match pool.no_room() {
-            Some(reason) if revision.is_guest() => return Err(reason),
-            Some(_) if pool.counts().starting == 0 => return Ok(()),
-            Some(_) | None => {}
-        }
-        // Nobody else looks after it before it is live.
-        pool.plan(clock::now());
-        if let Some(reason) = pool.last_start_error() {
-            return Err(reason);
-        }
-        if pool.counts().ready >= wanted {
-            return Ok(());
-        }
-        tokio::time::sleep(READY_POLL).await;
-    }
-}
-
-/// Makes one instance and drops it.
-async fn try_start(code: &LazyCode, spec: &DeploymentSpec, parts: &Parts) -> Result<(), ApiError> {
-    let code = code.get().await?;
-    let log = Arc::clone(&parts.log);
-    let output = GuestOutput { log, replica: u64::MAX, fault_injection: false };
-    let end = End { cut: Arc::default(), grace: Duration::ZERO, place: None };
-    let limits = GuestLimits::from(spec);
-    let start = Instance::start(&code, &limits, &output, end, drop);
-    match tokio::time::timeout(spec.limits.start_timeout, start).await {
-        Ok(Ok(_instance)) => Ok(()),
-        Ok(Err(error)) => {
-            parts.log.push_text(None, LogStream::System, &format!("trial start failed: {error:#}"));
-            Err(start_failed(&format!("{error:#}")))
-        }
-        Err(_) => Err(start_failed(&format!("not ready after {:?}", spec.limits.start_timeout))),
-    }
-}
-
-fn start_failed(reason: &str) -> ApiError {
-    let message = format!("a replica of the new revision could not start: {reason}");
-    ApiError::new(ErrorCode::StartFailed, message)
 }

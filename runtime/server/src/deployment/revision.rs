@@ -1,9 +1,10 @@
 //! One immutable spec of a deployment, its pool, and what its spec means to the parts that run it.
 
 use super::Workload;
+use crate::dispatch::front::Front;
 use crate::native::Terms;
 use crate::slots::Demand;
-use crate::spec::{DeploymentSpec, World};
+use crate::spec::{BatchingSpec, DeploymentSpec, World};
 use crate::warm_pool::WarmPool;
 use crate::wasm::guest::GuestLimits;
 use std::sync::Arc;
@@ -73,6 +74,12 @@ pub struct Revision {
     pub workload: Option<Workload>,
     /// What one replica takes of the machine.
     pub demand: Demand,
+    /// What stands in front of its replicas; none if requests reach them as they are.
+    pub front: Option<Arc<Front>>,
+    /// How requests go together; none if each goes alone.
+    pub batching: Option<BatchingSpec>,
+    /// Its deployment's name, if its requests can call others.
+    pub caller: Option<Arc<str>>,
     /// How its workers are treated; none if none may report.
     pub workers: Option<Terms>,
 }

@@ -7,7 +7,8 @@ use crate::logs::{GuestOutput, LogStream};
 use crate::native::{ExternalSource, NativeReplica, ProcessSource, StartError};
 use crate::wasm::component::HandlerCode;
 use crate::wasm::guest::GuestLimits;
-use crate::wasm::replica::{End, Instance};
+use crate::wasm::replica::{End, Instance, Making};
+use crate::wasm::surroundings::Surroundings;
 use samovar_core::replica::Lease;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -26,6 +27,8 @@ pub enum Source {
         code: Arc<dyn CodeSource>,
         /// What each instance may use.
         limits: GuestLimits,
+        /// What each instance may reach.
+        surroundings: Arc<Surroundings>,
     },
     /// A command.
     Process(Box<ProcessSource>),
@@ -54,7 +57,9 @@ impl WarmPool {
 
     async fn make(self: &Arc<Self>, lease: Lease) -> Result<Body, StartError> {
         match &self.source {
-            Source::Guest { code, limits } => self.make_guest(lease, &**code, limits).await,
+            Source::Guest { code, limits, surroundings } => {
+                self.make_guest(lease, &**code, limits, surroundings).await
+            }
             Source::Process(process) => {
                 let place = self.place()?;
                 let replica = process.start(lease.id, place).await?;
@@ -79,6 +84,7 @@ impl WarmPool {
         lease: Lease,
         code: &dyn CodeSource,
         limits: &GuestLimits,
+        surroundings: &Arc<Surroundings>,
     ) -> Result<Body, StartError> {
         let place = self.place()?;
         let code = code.code().await.map_err(StartError::Failed)?;
@@ -96,7 +102,8 @@ impl WarmPool {
         let cut = self.inner.lock().slot(lease).map(|slot| Arc::clone(&slot.cut));
         let cut = cut.ok_or(StartError::GivenUp)?;
         let end = End { cut, grace: self.settings.limits.drain_timeout, place: Some(place) };
-        let start = Instance::start(&code, limits, &output, end, on_exit);
+        let making = Making { code: &code, limits, surroundings, output: &output };
+        let start = Instance::start(making, end, on_exit);
         match tokio::time::timeout(self.settings.start_timeout, start).await {
             Ok(Ok(instance)) => Ok(Body::Guest(instance)),
             Ok(Err(error)) => Err(StartError::Failed(format!("{error:#}"))),
@@ -142,6 +149,7 @@ impl WarmPool {
                 inner.vacate(lease);
             }
             Err(StartError::Failed(reason)) => {
+                let reason = self.log.clean(reason);
                 self.note(lease, &format!("replica could not start: {reason}"));
                 tracing::warn!(replica = lease.id.0, "replica could not start: {reason}");
                 inner.note_failure(lease, reason.clone());
@@ -165,6 +173,7 @@ impl WarmPool {
 
     /// A native replica failed by itself.
     pub fn crashed(&self, lease: Lease, reason: String) {
+        let reason = self.log.clean(reason);
         let mut inner = self.inner.lock();
         if inner.slot(lease).is_none() {
             return; // It was on its way out.

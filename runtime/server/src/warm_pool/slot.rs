@@ -2,10 +2,12 @@
 
 use crate::api;
 use crate::clock;
+use crate::dispatch::Item;
 use crate::native::NativeReplica;
 use crate::wasm::replica::{AsyncInstance, Instance, SyncInstance};
 use samovar_core::pool::{Health, Outcome, Pool, Refusal};
 use samovar_core::replica::{Lease, ReplicaId};
+use samovar_core::time::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -24,10 +26,17 @@ pub(super) struct Inner {
     pub failures: VecDeque<api::ReplicaFailure>,
     /// Whether it takes no more requests.
     pub is_closed: bool,
+    /// When batches are looked at next; none if nobody is going to.
+    pub flush_at: Option<Timestamp>,
 }
 
-/// Tells a waiting request what became of it.
-pub(super) type Waiter = oneshot::Sender<Result<Granted, Refusal>>;
+/// A request that waits.
+pub(super) enum Waiter {
+    /// It is told what became of it.
+    Alone(oneshot::Sender<Result<Granted, Refusal>>),
+    /// It leaves with others.
+    InBatch(Box<Item>),
+}
 
 /// What a slot of the pool holds. The id tells whether a lease is still good.
 #[derive(Default)]
@@ -86,6 +95,7 @@ impl Inner {
             no_room: None,
             failures: VecDeque::new(),
             is_closed: false,
+            flush_at: None,
         }
     }
 

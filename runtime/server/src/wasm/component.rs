@@ -1,31 +1,40 @@
 //! Compiled components: loaded from disk and linked to what the host offers.
 
+use super::bindings::{BatchHandler, BatchHandlerIndices};
+use super::calling::CallingHttp;
 use super::guest::Guest;
+use super::replica::LifeExports;
 use crate::api::{ApiError, ErrorCode};
 use crate::spec::World;
 use std::path::Path;
 use wasmtime::Engine;
-use wasmtime::component::{Component, Linker};
-use wasmtime_wasi_http::{p2, p3};
+use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+use wasmtime_wasi_http::{WasiHttp, WasiHttpView as _, p2, p3};
 
 /// A handler that can be instantiated.
 pub struct HandlerCode {
     /// The engine it was compiled for.
     pub engine: Engine,
     /// Its linked form.
+    pub pre: InstancePre<Guest>,
+    /// How it is called.
     pub handler: Handler,
+    /// Its exports that tell it when it starts and goes.
+    pub life: Option<LifeExports>,
 }
 
-/// A linked handler, by how it is called.
+/// How a handler is called: where its exports are.
 pub enum Handler {
     /// WASI 0.2.
-    Sync(p2::bindings::ProxyPre<Guest>),
+    Sync(p2::bindings::ProxyIndices),
     /// WASI 0.3.
-    Async(p3::bindings::ServicePre<Guest>),
+    Async(p3::bindings::ServiceIndices),
+    /// Batches of whole requests.
+    Batch(BatchHandlerIndices),
 }
 
 /// Everything a handler may import: `wasi:http` and the whole of `wasi:cli` with nothing behind it,
-/// in both versions.
+/// in both versions, and what `samovar:handler` offers.
 ///
 /// # Errors
 ///
@@ -35,7 +44,9 @@ pub fn handler_linker(engine: &Engine) -> anyhow::Result<Linker<Guest>> {
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     p2::add_only_http_to_linker_async(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
-    p3::add_to_linker(&mut linker)?;
+    p3::bindings::http::types::add_to_linker::<_, WasiHttp>(&mut linker, Guest::http)?;
+    p3::bindings::http::client::add_to_linker::<_, CallingHttp>(&mut linker, Guest::http)?;
+    BatchHandler::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     Ok(linker)
 }
 
@@ -53,7 +64,7 @@ pub fn load(engine: &Engine, code: &Path) -> Result<Component, ApiError> {
     })
 }
 
-/// Links a handler.
+/// Links a handler that is called as `world` says.
 ///
 /// # Errors
 ///
@@ -65,8 +76,9 @@ pub fn link_handler(
 ) -> Result<HandlerCode, ApiError> {
     let pre = linker.instantiate_pre(component).map_err(|error| unknown_import(&error))?;
     let handler = match world {
-        World::HttpProxy02 => p2::bindings::ProxyPre::new(pre).map(Handler::Sync),
-        World::HttpService03 => p3::bindings::ServicePre::new(pre).map(Handler::Async),
+        World::HttpProxy02 => p2::bindings::ProxyIndices::new(&pre).map(Handler::Sync),
+        World::HttpService03 => p3::bindings::ServiceIndices::new(&pre).map(Handler::Async),
+        World::Batch01 => BatchHandlerIndices::new(&pre).map(Handler::Batch),
         World::Policy01 => {
             let message = "the component is a scaling policy, not a handler";
             let hint = "push it with `samovar policy push`, then `samovar policy swap`";
@@ -77,7 +89,8 @@ pub fn link_handler(
         let message = format!("the component does not fit {}: {error:#}", world.as_str());
         ApiError::new(ErrorCode::WrongWorld, message)
     })?;
-    Ok(HandlerCode { engine: component.engine().clone(), handler })
+    let life = LifeExports::find(component);
+    Ok(HandlerCode { engine: component.engine().clone(), pre, handler, life })
 }
 
 /// The error for an import nobody provides; wasmtime's text names it.
@@ -85,6 +98,7 @@ pub fn unknown_import(error: &wasmtime::Error) -> ApiError {
     let message = format!("the component cannot be linked: {error:#}");
     ApiError::new(ErrorCode::UnknownImport, message).with_hint(
         "handlers may import wasi:http and wasi:cli with all they need (io, clocks, random, \
-         filesystem, sockets), in versions 0.2 and 0.3; policies only the std set of wasi:cli",
+         filesystem, sockets) in versions 0.2 and 0.3, wasi:config, wasi:keyvalue, wasi:logging \
+         and samovar:handler; policies only the std set of wasi:cli",
     )
 }

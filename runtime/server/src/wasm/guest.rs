@@ -1,15 +1,19 @@
 //! What stands behind one instance: its limits, its WASI context, its output.
 //!
-//! A guest gets standard streams that go to the log, clocks and random numbers. It has no files, no
-//! sockets and no outbound HTTP.
+//! A guest gets standard streams that go to the log, clocks and random numbers. It has no files and
+//! no sockets; whom it may call over HTTP its deployment says.
 
+use super::calling;
 use super::memory::{MemoryLimit, Parts};
 use super::replica::Vitals;
+use super::surroundings::Surroundings;
+use crate::calls::Running;
 use crate::logs::{GuestOutput, LogStream};
 use http::HeaderName;
-use std::sync::{Arc, LazyLock};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Weak};
 use std::time::Duration;
-use wasmtime::component::ResourceTable;
+use wasmtime::component::{GuestTaskId, ResourceTable};
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{
@@ -33,7 +37,7 @@ const RANDOM_BYTES_MAX: u64 = 1 << 20;
 const FIELD_SIZE_FACTOR: usize = 4;
 
 /// What one instance may use.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct GuestLimits {
     /// Bytes of linear memory.
     pub memory_bytes: usize,
@@ -41,7 +45,7 @@ pub struct GuestLimits {
     pub cpu_time: Duration,
     /// Bytes of response headers.
     pub response_headers_bytes: usize,
-    /// Environment variables the guest sees.
+    /// Environment variables the guest sees, secrets among them.
     pub env: Vec<(String, String)>,
 }
 
@@ -52,6 +56,10 @@ pub struct Guest {
     http: WasiHttpCtx,
     hooks: Hooks,
     memory: MemoryLimit,
+    /// The requests that are being served, where that are many, by the guest's task.
+    tasks: HashMap<GuestTaskId, Weak<Running>>,
+    /// Numbers it reports, and what it prints.
+    pub(super) output: GuestOutput,
 }
 
 impl Guest {
@@ -59,8 +67,10 @@ impl Guest {
     pub fn store(
         engine: &Engine,
         limits: &GuestLimits,
+        surroundings: Arc<Surroundings>,
         output: &GuestOutput,
         meter: Arc<Vitals>,
+        is_async: bool,
     ) -> Store<Guest> {
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
@@ -78,8 +88,10 @@ impl Guest {
             table,
             wasi: wasi.build(),
             http,
-            hooks: Hooks,
+            hooks: Hooks { surroundings, running: None, is_async },
             memory: MemoryLimit::new(limits.memory_bytes, TABLE_ELEMENTS_MAX, PARTS_MAX),
+            tasks: HashMap::new(),
+            output: output.clone(),
         };
         let mut store = Store::new(engine, guest);
         store.limiter(|guest| &mut guest.memory);
@@ -89,6 +101,39 @@ impl Guest {
         let budget = limits.cpu_time;
         store.epoch_deadline_callback(move |_| Ok(next_deadline(&meter, budget)));
         store
+    }
+
+    /// The one request, or batch, that is being served, if it may call others.
+    pub fn serve(&mut self, running: Option<Arc<Running>>) {
+        self.hooks.running = running;
+    }
+
+    /// A request that the guest serves in this task.
+    pub fn serve_in(&mut self, task: GuestTaskId, running: &Arc<Running>) {
+        if self.tasks.len() >= self.tasks.capacity() {
+            self.tasks.retain(|_, running| running.strong_count() > 0);
+        }
+        self.tasks.insert(task, Arc::downgrade(running));
+    }
+
+    /// What the guest does next it does for the request of this task.
+    pub fn act_for(&mut self, task: Option<GuestTaskId>) {
+        self.hooks.running = task.and_then(|task| self.tasks.get(&task)?.upgrade());
+    }
+
+    /// As [`WasiHttpView::http`], which has another type.
+    pub fn plain_http(&mut self) -> WasiHttpCtxView<'_> {
+        self.http()
+    }
+
+    /// What it may reach.
+    pub fn surroundings(&self) -> &Arc<Surroundings> {
+        &self.hooks.surroundings
+    }
+
+    /// Its resources.
+    pub fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
     }
 }
 
@@ -118,17 +163,21 @@ impl WasiHttpView for Guest {
     }
 }
 
-/// What a guest may do over HTTP: answer. Outbound requests are denied.
-struct Hooks;
+/// What a guest may do over HTTP.
+struct Hooks {
+    surroundings: Arc<Surroundings>,
+    /// The request that makes the next call, if it may.
+    running: Option<Arc<Running>>,
+    /// Whether calls are made in the guest's own task.
+    is_async: bool,
+}
 
 /// Made once; the default makes one for each request.
 static FORBIDDEN: LazyLock<ForbiddenHeaderFilter> =
     LazyLock::new(|| Arc::new(|name: &HeaderName| DEFAULT_FORBIDDEN_HEADERS.contains(name)));
 
-type SentRequest = wasmtime_wasi_http::Result<(
-    http::Response<WasiBody>,
-    Box<dyn Future<Output = wasmtime_wasi_http::Result<()>> + Send>,
-)>;
+type Sent = Box<dyn Future<Output = wasmtime_wasi_http::Result<()>> + Send>;
+type SentRequest = wasmtime_wasi_http::Result<(http::Response<WasiBody>, Sent)>;
 
 impl WasiHttpHooks for Hooks {
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
@@ -137,10 +186,18 @@ impl WasiHttpHooks for Hooks {
 
     fn send_request(
         &mut self,
-        _request: http::Request<WasiBody>,
-        _options: Option<RequestOptions>,
-        _done: Box<dyn Future<Output = wasmtime_wasi_http::Result<()>> + Send>,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _done: Sent,
     ) -> Box<dyn Future<Output = SentRequest> + Send> {
-        Box::new(async { Err(wasmtime_wasi_http::Error::HttpRequestDenied) })
+        let (reach, running) = (Arc::clone(&self.surroundings), self.running.clone());
+        let answer = calling::send(reach, running, request, options.unwrap_or_default());
+        let nothing_left = || -> Sent { Box::new(async { Ok(()) }) };
+        if !self.is_async {
+            return Box::new(async move { Ok((answer.await?, nothing_left())) });
+        }
+        // In a task of its own, or what it does would count as the guest's own time.
+        let answer = wasmtime_wasi::runtime::spawn(answer);
+        Box::new(async move { Ok((answer.await?, nothing_left())) })
     }
 }

@@ -26,7 +26,7 @@ impl Kind {
 impl From<World> for Kind {
     fn from(world: World) -> Kind {
         match world {
-            World::HttpProxy02 | World::HttpService03 => Kind::Handler,
+            World::HttpProxy02 | World::HttpService03 | World::Batch01 => Kind::Handler,
             World::Policy01 => Kind::Policy,
         }
     }
@@ -116,6 +116,8 @@ fn world_of(exports: &[String]) -> Result<World, ApiError> {
         Ok(World::HttpService03)
     } else if has("wasi:http/incoming-handler@0.2.") {
         Ok(World::HttpProxy02)
+    } else if has("samovar:handler/batch@0.1.") {
+        Ok(World::Batch01)
     } else if has("samovar:policy/scaling@0.1.") {
         Ok(World::Policy01)
     } else {

@@ -37,6 +37,9 @@ pub struct DeploymentRecord {
     /// The policies it has had, the live one last. Empty in records from before they were kept.
     #[serde(default)]
     pub policy_versions: Vec<PolicyVersionRecord>,
+    /// How many replicas an operator wants, whatever the policy says; none if it decides.
+    #[serde(default)]
+    pub held: Option<u32>,
     /// The policy that runs beside the live one.
     #[serde(default)]
     pub shadow: Option<PolicyUse>,

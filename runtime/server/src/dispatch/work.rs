@@ -21,7 +21,7 @@ pub struct Units {
 
 impl Units {
     /// A request arrived with this much work.
-    fn new(tally: &Arc<WorkTally>, units: f64) -> Self {
+    pub fn new(tally: &Arc<WorkTally>, units: f64) -> Self {
         tally.meter.lock().arrived(units);
         Units { tally: Arc::clone(tally), units, is_open: true }
     }

@@ -1,8 +1,8 @@
 //! A request on a process or an external worker: forwarded over HTTP, streaming both ways.
 
 use super::{Context, Notes, Place, header_bytes, stream, too_large_or, was_cut};
-use crate::ingress::answer::{Failure, FailureCode};
-use crate::ingress::body::{BodyEnd, ResponseBody, Source};
+use crate::dispatch::answer::{Failure, FailureCode};
+use crate::dispatch::body::{BodyEnd, ResponseBody, Source};
 use crate::native::NativeReplica;
 use crate::native::SendFault;
 use http::{Request, Response};
@@ -24,11 +24,14 @@ pub async fn run(
     context: Context<'_>,
     place: Place,
     replica: Arc<NativeReplica>,
-    request: Request<WasiBody>,
+    mut request: Request<WasiBody>,
 ) -> Result<Served, Failure> {
+    if let Some(running) = &context.running {
+        running.mark(request.headers_mut());
+    }
     let place = SharedPlace(Some(place));
     let cut = Arc::clone(&place.0.as_ref().expect("taken at the end").cut);
-    let longest = context.revision.request_limits.request_timeout;
+    let longest = context.longest;
     let sent = tokio::select! {
         sent = tokio::time::timeout(longest, replica.send(request)) => sent,
         () = cut.cancelled() => return Err(was_cut(place.take())),
@@ -51,6 +54,7 @@ pub async fn run(
         let message = format!("response headers have {bytes} bytes, allowed are {bytes_max}");
         return Err(Failure::new(FailureCode::ResponseTooLarge, message));
     }
+    place.answered();
     let (parts, body) = response.into_parts();
     // What broke is of no use to a client that has the head already: it goes into the log.
     let broken = Arc::new(OnceLock::new());
@@ -113,6 +117,12 @@ struct SharedPlace(Option<Place>);
 impl SharedPlace {
     fn take(mut self) -> Place {
         self.0.take().expect("taken once")
+    }
+
+    fn answered(&self) {
+        if let Some(place) = &self.0 {
+            place.answered();
+        }
     }
 }
 

@@ -3,9 +3,10 @@
 mod native;
 
 use super::answer::{Failure, FailureCode};
-use super::body::{BodyEnd, Overflow, ResponseBody, Source, StreamLimits};
+use super::body::{BodyEnd, Overflow, ResponseBody, Source, StreamLimits, Unwatched};
 use super::header_bytes;
 use super::work::Units;
+use crate::calls::Running;
 use crate::deployment::{Recording, Revision};
 use crate::warm_pool::{Granted, WarmPool, Work};
 use crate::wasm::replica::{
@@ -32,6 +33,10 @@ pub struct Context<'a> {
     pub revision: &'a Revision,
     /// When it arrived.
     pub arrived: Timestamp,
+    /// The longest time to the head of its response.
+    pub longest: Duration,
+    /// What it may call, for a replica that calls others.
+    pub running: Option<Arc<Running>>,
     /// Whether it asks for the head of a response only.
     pub is_head: bool,
     /// Set once its body was too large.
@@ -52,6 +57,7 @@ pub async fn run(
         arrived: context.arrived,
         cut,
         is_open: true,
+        running: context.running.clone(),
         notes,
     };
     match work {
@@ -72,6 +78,8 @@ struct Place {
     arrived: Timestamp,
     cut: Arc<CancellationToken>,
     is_open: bool,
+    /// The request among those that call others; ended before its place is free.
+    running: Option<Arc<Running>>,
     notes: Notes,
 }
 
@@ -87,9 +95,24 @@ pub struct Notes {
 impl Place {
     fn finish(mut self, outcome: Outcome, health: Health, instance: Option<Box<SyncInstance>>) {
         self.is_open = false;
+        self.end_calls();
         self.pool.finish(self.lease, instance, self.arrived, outcome, health);
         if let Some(units) = self.notes.units.take() {
             units.ended(outcome);
+        }
+    }
+
+    /// Nothing waits for its calls any more.
+    fn end_calls(&self) {
+        if let Some(running) = &self.running {
+            running.end();
+        }
+    }
+
+    /// The head of its response is there: it has no deadline any more.
+    fn answered(&self) {
+        if let Some(running) = &self.running {
+            running.answered();
         }
     }
 
@@ -108,6 +131,7 @@ impl Drop for Place {
     /// The client left, or the task was ended: a call in place is gone with its instance.
     fn drop(&mut self) {
         if self.is_open {
+            self.end_calls();
             self.pool.finish(self.lease, None, self.arrived, Outcome::Cancelled, Health::Condemned);
             if let Some(units) = self.notes.units.take() {
                 units.ended(Outcome::Cancelled);
@@ -145,19 +169,19 @@ async fn run_sync(
     instance: Box<SyncInstance>,
     request: Request<WasiBody>,
 ) -> Result<Response<ResponseBody>, Failure> {
-    let (mut call, mut reply) = instance.call(request);
+    let (mut call, mut reply) = instance.call(request, context.running.clone());
     // Most guests answer in their first turn: only the others need a timer.
     let first = poll_fn(|cx| Poll::Ready(poll_head(&mut call, &mut reply, cx))).await;
     let head = match first {
         Poll::Ready(head) => head,
         Poll::Pending => {
-            let longest = context.revision.request_limits.request_timeout;
+            let longest = context.longest;
             let rest = poll_fn(|cx| poll_head(&mut call, &mut reply, cx));
             let cut = Arc::clone(&place.cut);
             tokio::select! {
                 head = tokio::time::timeout(longest, rest) => match head {
                     Ok(head) => head,
-                    Err(_) => return Err(timed_out(context.revision, place)),
+                    Err(_) => return Err(timed_out(longest, place)),
                 },
                 () = cut.cancelled() => return Err(was_cut(place)),
             }
@@ -222,6 +246,7 @@ fn answer_running(
 ) -> Result<Response<ResponseBody>, Failure> {
     // An unusable head ends the call with its instance: `place` and `call` are dropped here.
     let response = checked(context, response)?;
+    place.answered();
     let vitals = Arc::clone(call.vitals());
     let (leave, left) = oneshot::channel();
     let end = WatchedSync { leave: Some(leave), is_complete: false };
@@ -291,13 +316,6 @@ impl Drop for WatchedSync {
     }
 }
 
-/// The body of a call that has ended.
-struct Unwatched;
-
-impl BodyEnd for Unwatched {
-    fn ended(&mut self, _complete: bool) {}
-}
-
 // === WASI 0.3: through the instance's task ===
 
 async fn run_async(
@@ -310,8 +328,9 @@ async fn run_async(
     // instance is sound all the same.
     let place = AsyncPlace(Some(place));
     let vitals = Arc::clone(instance.vitals());
-    let longest = context.revision.request_limits.request_timeout;
-    let reply = tokio::time::timeout(longest, instance.call(request)).await;
+    let longest = context.longest;
+    let call = instance.call(request, context.running.clone());
+    let reply = tokio::time::timeout(longest, call).await;
     let response = match reply {
         Ok(Ok(Ok(response))) => checked(&context, Ok(response)),
         Ok(Ok(Err(error))) if !is_trap(&error, &vitals) => checked(&context, Err(error)),
@@ -320,10 +339,11 @@ async fn run_async(
             let trap = wasmtime::format_err!("the instance ended while it served the request");
             return Err(trapped(place.take(), &vitals, &trap));
         }
-        Err(_) => return Err(timed_out(context.revision, place.take())),
+        Err(_) => return Err(timed_out(longest, place.take())),
     };
     match response {
         Ok(response) => {
+            place.answered();
             let (parts, inner) = response.into_parts();
             let end = Box::new(WatchedAsync { place, vitals: Arc::clone(&vitals) });
             let source = Source { pieces: Vec::new(), inner, vitals: Some(vitals) };
@@ -350,6 +370,12 @@ struct AsyncPlace(Option<Place>);
 impl AsyncPlace {
     fn take(mut self) -> Place {
         self.0.take().expect("taken once")
+    }
+
+    fn answered(&self) {
+        if let Some(place) = &self.0 {
+            place.answered();
+        }
     }
 }
 
@@ -424,7 +450,7 @@ fn is_set(overflow: &Overflow) -> bool {
 }
 
 /// A request body that was too large explains whatever the handler made of it.
-fn too_large_or(overflow: &Overflow, failure: Failure) -> Failure {
+pub fn too_large_or(overflow: &Overflow, failure: Failure) -> Failure {
     if !is_set(overflow) {
         return failure;
     }
@@ -448,8 +474,7 @@ fn trapped(place: Place, vitals: &Vitals, trap: &wasmtime::Error) -> Failure {
     failure
 }
 
-fn timed_out(revision: &Revision, place: Place) -> Failure {
-    let longest = revision.request_limits.request_timeout;
+fn timed_out(longest: Duration, place: Place) -> Failure {
     place.note(&format!("request timed out: no response head within {longest:?}"));
     place.finish(Outcome::Failed, Health::Condemned, None);
     let message = format!("the handler sent no response within {longest:?}");

@@ -1,10 +1,10 @@
 //! Bodies in both directions, with their limits.
 
+use crate::deployment::RequestLimits;
 use crate::wasm::replica::Vitals;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,15 +18,18 @@ use wasmtime_wasi_http::{Error as WasiError, WasiBody};
 pub type Overflow = Option<Arc<AtomicBool>>;
 
 /// A request's body on its way to a guest.
-pub struct RequestBody {
-    inner: Incoming,
+pub struct RequestBody<B> {
+    inner: B,
     left: u64,
     overflow: Arc<AtomicBool>,
 }
 
-impl RequestBody {
+impl<B> RequestBody<B>
+where
+    B: Body<Data = Bytes, Error: Into<WasiError>> + Send + Unpin + 'static,
+{
     /// A body of at most `bytes_max` bytes. One whose length is known was checked before.
-    pub fn boxed(inner: Incoming, bytes_max: u64) -> (WasiBody, Overflow) {
+    pub fn boxed(inner: B, bytes_max: u64) -> (WasiBody, Overflow) {
         if inner.is_end_stream() {
             return (
                 http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync(),
@@ -34,7 +37,7 @@ impl RequestBody {
             );
         }
         if inner.size_hint().exact().is_some() {
-            return (inner.map_err(WasiError::from).boxed_unsync(), None);
+            return (inner.map_err(Into::into).boxed_unsync(), None);
         }
         let overflow = Arc::new(AtomicBool::new(false));
         let body = RequestBody { inner, left: bytes_max, overflow: Arc::clone(&overflow) };
@@ -42,7 +45,10 @@ impl RequestBody {
     }
 }
 
-impl Body for RequestBody {
+impl<B> Body for RequestBody<B>
+where
+    B: Body<Data = Bytes, Error: Into<WasiError>> + Unpin,
+{
     type Data = Bytes;
     type Error = WasiError;
 
@@ -109,6 +115,13 @@ pub trait BodyEnd: Send {
     fn ended(&mut self, complete: bool);
 }
 
+/// Nobody has to be told.
+pub struct Unwatched;
+
+impl BodyEnd for Unwatched {
+    fn ended(&mut self, _complete: bool) {}
+}
+
 /// A body that a guest is still writing.
 pub struct StreamBody {
     /// What was taken out of `inner` before.
@@ -165,6 +178,18 @@ impl ResponseBody {
         };
         stream.note_announced();
         ResponseBody::Stream(Box::new(stream))
+    }
+
+    /// A body that comes from elsewhere.
+    pub fn foreign<B>(body: B, limits: &RequestLimits) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        let inner = body.map_err(|_| WasiError::HttpProtocolError).boxed_unsync();
+        let source = Source { pieces: Vec::new(), inner, vitals: None };
+        let bytes_max = limits.response_body_bytes;
+        let limits = StreamLimits { bytes_max, announced: None, stall: limits.stall_timeout };
+        ResponseBody::stream(source, limits, Box::new(Unwatched))
     }
 
     /// The body of a guest that has returned. What it wrote is there already, most often in one

@@ -1,0 +1,261 @@
+//! Requests that go to a replica together.
+//!
+//! A request is read whole, waits in the pool, leaves with others and gets its own part of the
+//! answer. The batch is served by a task of its own: none of its clients may end it for the others.
+
+mod guest;
+mod json;
+mod native;
+
+use super::{
+    ADMISSIONS_MAX, Dispatch, Failure, FailureCode, Inbound, ResponseBody, refused, unless_stuck,
+    work,
+};
+use crate::calls::{Registry, Running};
+use crate::clock;
+use crate::deployment::{Deployment, Recording, RequestLimits, Revision};
+use crate::spec::BatchingSpec;
+use crate::warm_pool::{Granted, Ticketed, WarmPool, Work};
+use bytes::Bytes;
+use http::Response;
+use samovar_core::calls::CallId;
+use samovar_core::pool::{Health, Member, Outcome, Refusal};
+use samovar_core::time::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// What one request of a batch is answered with.
+type Answer = Result<Response<ResponseBody>, Failure>;
+/// Those of a batch, in the order of its requests; or why the batch as a whole has none.
+type Answers = Result<Vec<Answer>, Broken>;
+
+/// A request that waits for its batch.
+pub struct Item {
+    head: http::request::Parts,
+    body: Bytes,
+    /// Who calls, if that is another deployment.
+    call: Option<CallId>,
+    recording: Option<Recording>,
+    answer: oneshot::Sender<Told>,
+}
+
+/// What becomes of an item.
+enum Told {
+    Answer(Answer),
+    Refused(Refusal),
+}
+
+impl Item {
+    /// The pool will not serve it.
+    pub fn refuse(self, refusal: Refusal) {
+        _ = self.answer.send(Told::Refused(refusal));
+    }
+
+    fn tell(self, answer: Answer) {
+        // Nobody waits any more if the client left.
+        _ = self.answer.send(Told::Answer(answer));
+    }
+}
+
+/// Why a whole batch has no answers, and whether its requests may be tried one by one.
+struct Broken {
+    failure: Failure,
+    may_retry: bool,
+    health: Health,
+}
+
+/// Serves the batches of one revision.
+pub struct Batches {
+    registry: Arc<Registry>,
+    /// The deployment's name, if its handler can call others.
+    caller: Option<Arc<str>>,
+    spec: BatchingSpec,
+    limits: RequestLimits,
+}
+
+impl Batches {
+    /// For the batches of a deployment; `caller` is its name, if its handler can call others.
+    pub fn new(
+        registry: &Arc<Registry>,
+        caller: Option<Arc<str>>,
+        spec: BatchingSpec,
+        limits: RequestLimits,
+    ) -> Self {
+        Batches { registry: Arc::clone(registry), caller, spec, limits }
+    }
+
+    /// Serves a batch with the replica it was given.
+    pub async fn serve(
+        self: Arc<Self>,
+        pool: Arc<WarmPool>,
+        granted: Granted,
+        members: Vec<Member<Box<Item>>>,
+    ) {
+        let Granted { lease, work, cut } = granted;
+        let (mut members, gone): (Vec<_>, Vec<_>) =
+            members.into_iter().partition(|member| !member.waiter.answer.is_closed());
+        let cancelled = gone.iter().map(|member| (member.arrived, Outcome::Cancelled));
+        let mut ends: Vec<_> = cancelled.collect();
+        if members.is_empty() {
+            let instance = match work {
+                Work::Sync(instance) => Some(instance),
+                Work::Async(_) | Work::Native(_) => None,
+            };
+            pool.finish_batch(lease, instance, &ends, Vec::new(), Health::Sound);
+            return;
+        }
+        for member in &mut members {
+            if let Some(recording) = &mut member.waiter.recording {
+                recording.granted();
+            }
+        }
+        let running = self.caller.as_ref().map(|name| {
+            let calls: Vec<_> = members.iter().filter_map(|member| member.waiter.call).collect();
+            let until = clock::now() + self.limits.request_timeout;
+            Running::start_batch(&self.registry, name, pool.place_on(lease), &calls, until)
+        });
+        let items: Vec<&Item> = members.iter().map(|member| &*member.waiter).collect();
+        let served = async {
+            match work {
+                Work::Sync(instance) => guest::serve(&self, instance, &items, &running).await,
+                Work::Native(replica) => {
+                    (native::serve(&self, &replica, &items, running.as_deref()).await, None)
+                }
+                Work::Async(_) => unreachable!("pools of batches hold batch handlers"),
+            }
+        };
+        let (answers, instance) = tokio::select! {
+            served = served => served,
+            () = cut.cancelled() => (Err(Broken::cut()), None),
+        };
+        if let Some(running) = &running {
+            running.end();
+        }
+        let mut health = Health::Sound;
+        let mut again = Vec::new();
+        let mut told = Vec::new();
+        match answers {
+            Ok(answers) => {
+                for (member, answer) in members.into_iter().zip(answers) {
+                    let outcome = if answer.is_ok() { Outcome::Completed } else { Outcome::Failed };
+                    ends.push((member.arrived, outcome));
+                    told.push((member.waiter, answer));
+                }
+            }
+            Err(broken) => {
+                health = broken.health;
+                pool.note(lease, &broken.failure.to_string());
+                if broken.may_retry && self.spec.retry_alone && members.len() > 1 {
+                    again = members;
+                } else {
+                    for member in members {
+                        ends.push((member.arrived, Outcome::Failed));
+                        told.push((member.waiter, Err(broken.failure.clone())));
+                    }
+                }
+            }
+        }
+        pool.finish_batch(lease, instance, &ends, again, health);
+        told.into_iter().for_each(|(item, answer)| item.tell(answer));
+    }
+}
+
+impl Broken {
+    fn cut() -> Self {
+        let message = "the request was cut at the drain time-out";
+        let failure = Failure::new(FailureCode::ShuttingDown, message);
+        Broken { failure, may_retry: false, health: Health::Condemned }
+    }
+
+    /// As many answers as requests are needed to know which is whose.
+    fn wrong_count(answers: usize, requests: usize) -> Self {
+        let message = format!(
+            "the batch of {requests} requests was answered {answers} times, so nobody can say which \
+             answer is whose"
+        );
+        let failure = Failure::new(FailureCode::BatchAnswer, message);
+        Broken { failure, may_retry: false, health: Health::Sound }
+    }
+}
+
+impl Dispatch {
+    /// Serves a request with others.
+    pub(super) async fn serve_batched(
+        &self,
+        deployment: &Deployment,
+        live: Arc<Revision>,
+        inbound: Inbound,
+    ) -> Answer {
+        let (inbound, body) = inbound.read(&live).await?;
+        if !live.is_guest() {
+            json::check(&body)?;
+        }
+        let Inbound { request, arrived, recording, origin, .. } = inbound;
+        let units = live.workload.as_ref().map(|workload| {
+            let units = workload.units(request.headers(), Some(&body));
+            work::Units::new(&deployment.work, units)
+        });
+        let (head, _) = request.into_parts();
+        let (sender, receiver) = oneshot::channel();
+        let call = origin.call.as_ref().map(crate::calls::Call::id);
+        let item = Box::new(Item { head, body, call, recording, answer: sender });
+        let (revision, ticket) = enter(deployment, live, item, arrived).await?;
+        let longest = origin.rest(Duration::MAX);
+        let waiting = tokio::time::timeout(longest, told(&revision, ticket, receiver));
+        let answer = match unless_stuck(deployment, &revision, &origin, waiting).await? {
+            Ok(Some(Told::Answer(answer))) => answer,
+            Ok(Some(Told::Refused(refusal))) => Err(refused(deployment, &revision, refusal)),
+            Ok(None) | Err(_) => {
+                deployment.note_timed_out();
+                let longest = revision.request_limits.queue_timeout.min(longest);
+                let message = format!("no replica was free within {longest:?}");
+                Err(Failure::new(FailureCode::QueueTimeout, message))
+            }
+        };
+        if let (Some(units), Ok(_)) = (units, &answer) {
+            units.ended(Outcome::Completed);
+        }
+        answer
+    }
+}
+
+/// Puts an item into the queue of the revision that is live.
+async fn enter(
+    deployment: &Deployment,
+    live: Arc<Revision>,
+    item: Box<Item>,
+    arrived: Timestamp,
+) -> Result<(Arc<Revision>, Ticketed), Failure> {
+    let (mut revision, mut item) = (live, item);
+    for _ in 0..ADMISSIONS_MAX {
+        match revision.pool.arrive_for_batch(item, arrived) {
+            Ok(ticket) => return Ok((revision, ticket)),
+            // A newer revision is live, or will be in a moment.
+            Err((back, Refusal::Closed)) if !deployment.is_deleted() => {
+                tokio::task::yield_now().await;
+                (revision, item) = (deployment.live(), back);
+                if revision.batching.is_none() {
+                    break; // It does not batch any more. Rare, and the client may try again.
+                }
+            }
+            Err((_, refusal)) => return Err(refused(deployment, &revision, refusal)),
+        }
+    }
+    Err(Failure::new(FailureCode::ShuttingDown, "the deployment is being replaced"))
+}
+
+/// Waits for what becomes of an item. None when it waited too long for a replica.
+async fn told(
+    revision: &Revision,
+    ticket: Ticketed,
+    mut receiver: oneshot::Receiver<Told>,
+) -> Option<Told> {
+    let closed = || Told::Refused(Refusal::Closed);
+    match tokio::time::timeout(revision.request_limits.queue_timeout, &mut receiver).await {
+        Ok(told) => Some(told.unwrap_or_else(|_| closed())),
+        Err(_) if ticket.leave() => None,
+        // Its batch is being served, which has a time-out of its own.
+        Err(_) => Some(receiver.await.unwrap_or_else(|_| closed())),
+    }
+}

@@ -1,0 +1,72 @@
+//! How one instance is doing.
+
+use crate::clock;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
+
+/// How one instance is doing: its CPU time, and why it ended.
+///
+/// CPU time is wall time inside the instance's polls. Reading a thread's CPU clock costs a system
+/// call; polls are short and preemption is rare, so this is close.
+#[derive(Debug, Default)]
+pub struct Vitals {
+    /// Up to the current turn, since the budget was last renewed.
+    used_nanos: AtomicU64,
+    turn_started_nanos: AtomicU64,
+    exceeded: AtomicBool,
+    failed: AtomicBool,
+}
+
+impl Vitals {
+    /// The budget starts anew.
+    pub fn renew(&self) {
+        self.used_nanos.store(0, Relaxed);
+    }
+
+    /// Time used since the budget was renewed, the current turn included.
+    pub fn used(&self) -> Duration {
+        Duration::from_nanos(self.used_nanos.load(Relaxed)) + self.in_this_turn()
+    }
+
+    /// Time since the instance was last polled.
+    pub fn in_this_turn(&self) -> Duration {
+        let now = clock::now().as_nanos();
+        Duration::from_nanos(now.saturating_sub(self.turn_started_nanos.load(Relaxed)))
+    }
+
+    /// The instance was stopped because its budget was spent.
+    pub fn note_exceeded(&self) {
+        self.exceeded.store(true, Relaxed);
+    }
+
+    /// Whether the instance was stopped because its budget was spent.
+    pub fn is_exceeded(&self) -> bool {
+        self.exceeded.load(Relaxed)
+    }
+
+    /// The instance trapped, made the host panic or was cut. Noted before its bodies are dropped,
+    /// so that a body that ends early is not taken for a complete one.
+    pub fn note_failed(&self) {
+        self.failed.store(true, Release);
+    }
+
+    /// Whether the instance trapped, made the host panic or was cut.
+    pub fn is_failed(&self) -> bool {
+        self.failed.load(Acquire)
+    }
+
+    pub(super) fn turn<R>(&self, work: impl FnOnce() -> R) -> R {
+        let started = clock::now().as_nanos();
+        self.turn_started_nanos.store(started, Relaxed);
+        let result = work();
+        self.used_nanos.fetch_add(clock::now().as_nanos().saturating_sub(started), Relaxed);
+        result
+    }
+}
+
+impl AsRef<Vitals> for Vitals {
+    fn as_ref(&self) -> &Vitals {
+        self
+    }
+}

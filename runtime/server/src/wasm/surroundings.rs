@@ -1,0 +1,43 @@
+//! What the guests of one revision may reach beside computing.
+
+use crate::deployment::Gauges;
+use crate::dispatch::Dispatch;
+use crate::logs::DeploymentLog;
+use crate::spec::{CallAllow, DeploymentName};
+use samovar_keyvalue::Space;
+use samovar_outbound::Client;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+/// What the guests of one revision may reach.
+pub struct Surroundings {
+    /// Whose guests they are.
+    pub name: DeploymentName,
+    /// Serves calls to other deployments.
+    pub dispatch: Weak<Dispatch>,
+    /// Deployments they may call.
+    pub calls: CallAllow,
+    /// Sends requests to elsewhere; none if that is not allowed.
+    pub outbound: Option<Client>,
+    /// Values of `wasi:config`.
+    pub config: BTreeMap<String, String>,
+    /// Values of `wasi:keyvalue`; none if the store could not be opened.
+    pub keyvalue: Option<Space>,
+    /// Numbers they report.
+    pub gauges: Arc<Gauges>,
+    /// What they print, and why something was denied.
+    pub log: Arc<DeploymentLog>,
+}
+
+/// A bucket that a guest has opened.
+pub struct Bucket(pub samovar_keyvalue::Bucket);
+
+impl Surroundings {
+    /// Whether they may call this deployment.
+    pub fn may_call(&self, name: &DeploymentName) -> bool {
+        match &self.calls {
+            CallAllow::All => true,
+            CallAllow::Only(names) => names.contains(name),
+        }
+    }
+}
