@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::raw::{RawLimits, RawSpec, object};
+use super::raw::{RawLimits, RawSpec, object, optional_word};
 use super::serving::Reuse;
 use super::units::{DurationText, SizeText};
 use super::{DeploymentSpec, SpecError, read_json};
@@ -19,7 +19,7 @@ const ROOT: &str = "override";
 #[serde(default, deny_unknown_fields)]
 pub struct Overrides {
     /// `off`: the call gets a fresh instance, which serves nothing else. Default: as deployed.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_word")]
     pub reuse: Option<Reuse>,
     /// Environment variables beside those of the deployment, or in place of them.
     pub env: BTreeMap<String, String>,

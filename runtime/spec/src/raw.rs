@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 use std::str::FromStr;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -82,7 +82,7 @@ pub struct RawSpec {
     #[schema(value_type = Option<String>, example = "5m")]
     pub max_age: Option<Ttl>,
     /// Components only. `off`: every request runs on a fresh instance. Default: `on`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_word")]
     pub reuse: Option<Reuse>,
     /// Where requests wait for a replica.
     #[serde(deserialize_with = "object")]
@@ -249,6 +249,14 @@ pub(super) fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 ) -> Result<BTreeMap<String, T>, D::Error> {
     let read = BTreeMap::<String, Object<T>>::deserialize(input)?;
     Ok(read.into_iter().map(|(key, Object(value))| (key, value)).collect())
+}
+
+/// Reads one of some words, or nothing. A JSON reader would call another type a syntax error.
+pub(super) fn optional_word<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    input: D,
+) -> Result<Option<T>, D::Error> {
+    let word = Option::<String>::deserialize(input)?;
+    word.map(|word| T::deserialize(word.into_deserializer())).transpose()
 }
 
 /// `T`, read by [`object`].

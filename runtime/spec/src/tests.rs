@@ -1,6 +1,12 @@
 //! Specs in, full specs or error messages out.
 
 mod native;
+mod overrides;
+mod reach;
+mod reuse_policy;
+mod serving;
+mod state;
+mod warnings;
 
 use expect_test::{Expect, expect};
 

@@ -1,6 +1,10 @@
 //! What is allowed in a spec but probably not meant.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
+
+use samovar_outbound::AddressPolicy;
+use samovar_schema::BODY_BYTES_MAX;
 
 use super::reach::CallAllow;
 use super::units::{DurationText, SizeText};
@@ -10,8 +14,12 @@ use super::{DeploymentName, DeploymentSpec};
 const BRIEF: Duration = Duration::from_secs(1);
 /// The least that Flyte allows (`ReusePolicy`).
 const FLYTE_TTL_MIN: Duration = Duration::from_secs(30);
-/// Responses that may well be held in memory as a whole.
-const RESPONSE_HELD_MAX: u64 = 16 * 1024 * 1024;
+
+/// Where the large clouds tell machines their credentials.
+const METADATA: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+];
 
 impl DeploymentSpec {
     /// What is allowed but probably not meant, one sentence each. `name` is the deployment's.
@@ -34,12 +42,12 @@ impl DeploymentSpec {
             return None;
         }
         if places == 1 {
-            return Some(
-                "this deployment serves one request at a time (replicas.max 1, concurrency 1): \
+            let what = if self.batching.is_some() { "batch" } else { "request" };
+            return Some(format!(
+                "this deployment serves one {what} at a time (replicas.max 1, concurrency 1): \
                  a handler that calls itself, even through others, finds its own request in the \
                  only place and is answered with 508"
-                    .to_owned(),
-            );
+            ));
         }
         let calls_itself = match &self.calls.allow {
             CallAllow::All => false, // Says nothing about what the handler does.
@@ -130,11 +138,12 @@ impl DeploymentSpec {
     }
 
     fn warn_of_held_responses(&self) -> Option<String> {
-        let limit = self.limits.response_body;
-        (self.output_schema.is_some() && limit > RESPONSE_HELD_MAX).then(|| {
+        let (limit, checked) = (self.limits.response_body, BODY_BYTES_MAX as u64);
+        (self.output_schema.is_some() && limit > checked).then(|| {
             format!(
                 "output_schema: a response is held in memory until it is complete and checked, \
-                 streams too; limits.response_body allows {} of it for each request",
+                 streams too, and refused above {}, although limits.response_body is {}",
+                SizeText(checked),
                 SizeText(limit)
             )
         })
@@ -143,18 +152,25 @@ impl DeploymentSpec {
     fn warn_of_wide_outbound(&self) -> Vec<String> {
         let Some(outbound) = &self.outbound else { return Vec::new() };
         let mut warnings = Vec::new();
-        if outbound.allow.iter().any(|rule| rule == "*") {
-            warnings.push(
-                "outbound.allow has `*`: the handler may call every host there is".to_owned(),
-            );
+        if let Some(rule) = outbound.allow.iter().find(|rule| names_all_hosts(rule)) {
+            warnings.push(format!(
+                "outbound.allow has `{rule}`: the handler may call every host there is"
+            ));
         }
-        if outbound.addresses.iter().any(|kind| kind == "metadata") {
+        let policy = AddressPolicy::parse(&outbound.addresses).unwrap_or_default();
+        if METADATA.iter().any(|address| policy.check(*address).is_ok()) {
             warnings.push(
-                "outbound.addresses has `metadata`: the handler can read what this machine's \
-                 cloud tells its instances, credentials included"
+                "outbound.addresses allows metadata services: the handler can read what the cloud \
+                 tells this machine, its credentials included"
                     .to_owned(),
             );
         }
         warnings
     }
+}
+
+/// Whether a rule's host is `*`, whatever its scheme and port.
+fn names_all_hosts(rule: &str) -> bool {
+    let host = rule.split_once("://").map_or(rule, |(_, host)| host);
+    host == "*" || host.starts_with("*:")
 }

@@ -8,7 +8,7 @@ use super::super::native::{
     DistributeSpec, FleetHook, FleetSpec, Listen, ProcessSpec, WorkerSpec, WorkloadSpec, kind_name,
 };
 use super::super::units::{Count, DurationText, SizeText};
-use super::optional_object;
+use super::{optional_object, optional_word};
 
 /// A command that serves HTTP/1.1, in place of a component.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -26,7 +26,7 @@ pub struct RawProcess {
     pub cwd: Option<PathBuf>,
     /// `port`: it listens on the port in `PORT`. `socket`: on the Unix socket in `SOCKET`.
     /// Default: `port`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_word")]
     pub listen: Option<RawListen>,
     /// A path that answers below 400 when a replica can serve, and as long as it can. Default: any
     /// answer to `GET /` means ready.

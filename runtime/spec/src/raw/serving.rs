@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::super::serving::{BatchShape, BatchSince, BatchingSpec};
 use super::super::units::{Count, DurationText};
+use super::optional_word;
 
 /// Sends requests that wait to a replica together.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -18,11 +19,11 @@ pub struct RawBatching {
     pub timeout_batching: Option<DurationText>,
     /// `oldest`: the time counts from the arrival of its oldest request. `previous-send`: from the
     /// departure of the batch before. Default: `oldest`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_word")]
     pub since: Option<BatchSince>,
     /// Processes and workers only. `array`: JSON arrays both ways. `lightning`: `{"inputs": […]}`
     /// and `{"outputs": […]}`. Default: `array`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_word")]
     pub shape: Option<BatchShape>,
     /// Processes and workers only: where a batch is posted. Default: `endpoint`, or `/`.
     #[serde(skip_serializing_if = "Option::is_none")]

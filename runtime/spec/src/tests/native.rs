@@ -8,7 +8,7 @@ fn parse(json: &str) -> Result<DeploymentSpec, SpecError> {
     RawSpec::from_json(json.as_bytes())?.validate(&name, World::HttpProxy02)
 }
 
-fn check(json: &str, keys: &[&str], expected: Expect) {
+pub(super) fn check(json: &str, keys: &[&str], expected: Expect) {
     let spec = parse(json).unwrap();
     let full = serde_json::to_value(&spec).unwrap();
     let again: DeploymentSpec = serde_json::from_value(full.clone()).unwrap();
@@ -18,7 +18,7 @@ fn check(json: &str, keys: &[&str], expected: Expect) {
     expected.assert_eq(&serde_json::to_string_pretty(&part).unwrap());
 }
 
-fn check_errors(inputs: &[&str], expected: Expect) {
+pub(super) fn check_errors(inputs: &[&str], expected: Expect) {
     let mut report = String::new();
     for input in inputs {
         let error = parse(&format!("{{{input}}}")).expect_err(input);
@@ -202,6 +202,7 @@ fn values_of_a_process_are_checked() {
         process(r#""memory": "1KiB""#),
         process(r#""grace": "2d""#),
         process(r#""listen": "pipe""#),
+        process(r#""listen": true"#),
         format!(r#"{}, "limits": {{"memory": "1GiB"}}"#, process(r#""args": []"#)),
         format!(r#"{}, "limits": {{"cpu_time": "1s"}}"#, process(r#""args": []"#)),
         format!(r#"{}, "priority": 1001"#, process(r#""args": []"#)),
@@ -234,6 +235,8 @@ fn values_of_a_process_are_checked() {
               spec.process.grace: `2d` is not allowed, use 0s to 1d
             "process": {"command": "x", "listen": "pipe"}
               spec.process.listen: unknown variant `pipe`, expected `port` or `socket`
+            "process": {"command": "x", "listen": true}
+              spec.process.listen: invalid type: boolean `true`, expected a string
             "process": {"command": "x", "args": []}, "limits": {"memory": "1GiB"}
               spec.limits.memory: is for components only
               hint: use `process.memory`

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode, Uri};
+use samovar_outbound::{AddressPolicy, AllowList};
 
 use super::{DURATION_MAX, HALF_A_MINUTE, KIB, MIB, MILLISECOND, TIB};
 use super::{absolute, duration, in_range, size, web};
@@ -19,6 +20,8 @@ const CALLEES_MAX: usize = 1000;
 /// Rules, kinds of addresses, or files of one outbound table; each rule is looked at for each
 /// request.
 const OUTBOUND_ENTRIES_MAX: usize = 1000;
+/// The longest name of a host is 253 bytes; scheme and port come to it.
+const OUTBOUND_TEXT_MAX: usize = 300;
 /// A connection holds a descriptor of the server, of which there are some ten thousands.
 const CONNECTIONS_MAX: u64 = 10_000;
 /// A fixed answer is held in memory.
@@ -77,6 +80,16 @@ fn elsewhere(written: RawOutbound) -> Result<OutboundSpec, SpecError> {
         let problem = format!("has {count} entries, at most {OUTBOUND_ENTRIES_MAX} are allowed");
         return Err(SpecError::invalid(field, problem));
     }
+    let invalid = |field: &str, problem: String| SpecError::invalid(field, problem);
+    for (field, texts) in [("allow", &written.allow), ("addresses", &written.addresses)] {
+        if let Some(bytes) = texts.iter().map(String::len).find(|n| *n > OUTBOUND_TEXT_MAX) {
+            let problem = format!("has an entry of {bytes} bytes, which is no name of a host");
+            return Err(invalid(field, problem));
+        }
+    }
+    AllowList::parse(&written.allow).map_err(|error| invalid("allow", error.to_string()))?;
+    AddressPolicy::parse(&written.addresses)
+        .map_err(|error| invalid("addresses", error.to_string()))?;
     let time = |field, value, default| duration(field, value, default, (MILLISECOND, DURATION_MAX));
     let ca_files = written.ca_files.into_iter();
     let connections = written.max_connections.map_or(64, |count| count.0);
@@ -128,7 +141,7 @@ fn proxy(
     if let Some(above) = written.above
         && !(above > 0.0 && above <= ABOVE_MAX)
     {
-        let problem = format!("`{above}` is not allowed, use more than 0, up to {ABOVE_MAX}");
+        let problem = format!("`{above:?}` is not allowed, use more than 0, up to {ABOVE_MAX}");
         return Err(SpecError::invalid("above", problem));
     }
     let bounds = (MILLISECOND, DURATION_MAX);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use samovar_schema::Schema;
 use serde_json::Value;
 
 use super::{duration, in_range, plain_path};
@@ -21,10 +22,6 @@ const DEFAULT_BATCH_TIMEOUT: Duration = Duration::from_millis(10);
 /// One replica is one instance on one thread at a time; more than this only adds waiting.
 const CONCURRENCY_MAX: u64 = 10_000;
 const DEFAULT_CONCURRENCY_03: u64 = 16;
-/// A schema is compiled for each revision and walked for each request.
-const SCHEMA_BYTES_MAX: usize = 256 * 1024;
-/// Deeper than any schema that a person can read; keeps recursion short.
-const SCHEMA_DEPTH_MAX: usize = 64;
 const DEFAULT_DOCS: &str = "/docs";
 
 /// What decides how many requests a replica may serve at a time.
@@ -123,7 +120,8 @@ fn batches(
     let max_batch_size = in_range("max_batch_size", size, (1, BATCH_MAX))?;
     if max_batch_size > queue.max {
         let problem = format!(
-            "`{max_batch_size}` is more than may wait: `queue.max` is {}, so no batch would be full",
+            "`{max_batch_size}` is more than may wait, so no batch would be full: `queue.max` is \
+             {}",
             queue.max
         );
         return Err(SpecError::invalid("max_batch_size", problem));
@@ -203,32 +201,9 @@ fn docs(written: Option<String>, has_contract: bool) -> Result<Option<String>, S
     }
 }
 
-/// A schema of bodies.
+/// A schema of bodies, if it compiles. What comes of it is not kept: a spec is only a text.
 fn schema(field: &str, written: Option<Value>) -> Result<Option<Value>, SpecError> {
     let Some(schema) = written else { return Ok(None) };
-    if !schema.is_object() && !schema.is_boolean() {
-        let problem = "is not a JSON Schema, which is an object, or true or false";
-        return Err(SpecError::invalid(field, problem));
-    }
-    let bytes = serde_json::to_string(&schema).map_or(usize::MAX, |json| json.len());
-    if bytes > SCHEMA_BYTES_MAX {
-        let problem = format!("is {bytes} bytes of JSON, at most {SCHEMA_BYTES_MAX} are allowed");
-        return Err(SpecError::invalid(field, problem));
-    }
-    let depth = depth(&schema);
-    if depth > SCHEMA_DEPTH_MAX {
-        let problem = format!("is {depth} levels deep, at most {SCHEMA_DEPTH_MAX} are allowed");
-        return Err(SpecError::invalid(field, problem));
-    }
+    Schema::compile(&schema).map_err(|error| SpecError::invalid(field, error.to_string()))?;
     Ok(Some(schema))
-}
-
-/// Levels of `value`. What was read from text has at most some hundred, so this recursion ends.
-fn depth(value: &Value) -> usize {
-    let below = match value {
-        Value::Array(items) => items.iter().map(depth).max(),
-        Value::Object(entries) => entries.values().map(depth).max(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return 0,
-    };
-    1 + below.unwrap_or(0)
 }
