@@ -13,7 +13,7 @@
 //! | key | default | meaning |
 //! | --- | --- | --- |
 //! | `topic` | about tea | the text to compare with |
-//! | `batch_ms` | 0 | waits so long in every call, as for a device that takes a fixed time per batch |
+//! | `batch_ms` | 0 | waits so long in every call, as for a device with a fixed time per batch |
 
 mod embedding;
 

@@ -11,9 +11,9 @@
 //! allow = ["https://example.com"]
 //! ```
 //!
-//! Status, type and body of the answer are passed on; the body streams through without entering this
-//! instance's memory. What cannot be fetched is answered with 502 and the reason, a refusal of the
-//! host with 403. Redirects are passed on and not followed.
+//! Status, type and body of the answer are passed on; the body streams through without entering
+//! this instance's memory. What cannot be fetched is answered with 502 and the reason, a refusal of
+//! the host with 403. Redirects are passed on and not followed.
 
 use samovar_sdk::handler;
 use wasip3::{
