@@ -6,8 +6,8 @@
 //! | --- | --- |
 //! | [`Schema::compile`] | refuses schemas that are wrong, too large or have no end |
 //! | [`Schema::check`] | says what is wrong with a body, in bounded time and memory |
-//! | [`openapi`] | describes one deployment as an OpenAPI 3.1 document |
-//! | [`page`] | a page that shows this document and sends requests |
+//! | [`openapi()`] | describes one deployment as an OpenAPI 3.1 document |
+//! | [`page()`] | a page that shows this document and sends requests |
 //!
 //! Nothing here does I/O. A check takes the processor for up to some tenths of a second if the body
 //! is large or the schema hostile; callers keep large bodies away from threads that wait for I/O.
@@ -24,6 +24,8 @@ mod example;
 mod fault;
 mod node;
 mod number;
+mod openapi;
+mod page;
 mod pattern;
 mod schema;
 mod text;
@@ -33,5 +35,7 @@ pub use check::STEPS_MAX;
 pub use compile::{PATTERNS_MAX, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SUBSCHEMAS_MAX};
 pub use error::SchemaError;
 pub use fault::{FAULTS_MAX, Fault, Side, error_body};
+pub use openapi::{Described, openapi};
+pub use page::{Page, page};
 pub use pattern::PATTERN_BYTES_MAX;
 pub use schema::Schema;

@@ -8,7 +8,7 @@ use crate::text;
 pub const PATTERN_BYTES_MAX: usize = 4096;
 
 /// Most bytes of the automaton of one pattern.
-const AUTOMATON_BYTES_MAX: usize = 1 << 20;
+const AUTOMATON_BYTES_MAX: usize = 4 << 20;
 
 /// Most bytes that matching keeps of what it found out about one pattern, per thread.
 const CACHE_BYTES_MAX: usize = 256 << 10;
