@@ -194,16 +194,19 @@ impl<'t> Changes<'t> {
             items.iter().map(|(key, value)| entry_bytes(key.len(), value.len() as u64)).sum();
         loop {
             let id = self.staged.tally(space, bucket).id;
-            let mut old = 0;
+            let (mut old, mut alive) = (0, 0);
             for key in items.keys() {
-                old += self.tables.find(id, key)?.map_or(0, |v| entry_bytes(key.len(), v.bytes));
+                let Some(known) = self.tables.find(id, key)? else { continue };
+                let bytes = entry_bytes(key.len(), known.bytes);
+                old += bytes;
+                alive += if is_expired(known.expires_ms, now_ms) { 0 } else { bytes };
             }
             let used = self.staged.space(space).used();
-            if new <= old || used - old + new <= quota {
+            if new <= alive || used - old + new <= quota {
                 return Ok(Ok(()));
             }
             if self.free_expired(space, now_ms)? == 0 {
-                return Ok(Err(Error::QuotaExceeded { used, quota, needed: new - old }));
+                return Ok(Err(Error::QuotaExceeded { used, quota, needed: new - alive }));
             }
         }
     }
