@@ -238,6 +238,14 @@ fn a_cold_start_proxy_is_a_deployment_a_url_or_an_answer() {
     assert_eq!((status.as_u16(), headers.len(), body.as_str()), (503, 0, ""));
 }
 
+/// Checks one error per line of `inputs`, which are what is in `cold_start_proxy`.
+fn check_proxy_errors(inputs: &[&str], expected: Expect) {
+    let wrap = |input: &&str| format!(r#""cold_start_proxy": {{{input}}}"#);
+    let settings: Vec<String> = inputs.iter().map(wrap).collect();
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    check_errors(&settings, expected);
+}
+
 #[test]
 fn cold_start_proxies_that_cannot_be_are_named() {
     let inputs = [
@@ -249,6 +257,33 @@ fn cold_start_proxies_that_cannot_be_are_named() {
         r#""url": "http://a/b?c=d""#,
         r#""url": "http://a/b#c""#,
         r#""url": "http://me:secret@a/b""#,
+    ];
+    check_proxy_errors(
+        &inputs,
+        expect![[r#"
+        "cold_start_proxy": {}
+          spec.cold_start_proxy: needs a `deployment`, a `url` or a `response`
+        "cold_start_proxy": {"deployment": "light", "url": "http://a"}
+          spec.cold_start_proxy: has more than one of `deployment`, `url` and `response`: use one
+        "cold_start_proxy": {"deployment": "thumbnail"}
+          spec.cold_start_proxy.deployment: `thumbnail` is this deployment itself, which cannot answer then
+        "cold_start_proxy": {"deployment": "Light"}
+          spec.cold_start_proxy.deployment: `Light` is not a deployment name: use 1 to 63 characters of a-z, 0-9 and `-`, with a letter or digit at both ends
+        "cold_start_proxy": {"url": "other.example"}
+          spec.cold_start_proxy.url: `other.example` is not an http or https URL
+        "cold_start_proxy": {"url": "http://a/b?c=d"}
+          spec.cold_start_proxy.url: has a query or fragment; the query of each request is sent instead
+        "cold_start_proxy": {"url": "http://a/b#c"}
+          spec.cold_start_proxy.url: has a query or fragment; the query of each request is sent instead
+        "cold_start_proxy": {"url": "http://me:secret@a/b"}
+          spec.cold_start_proxy.url: has an `@`: specs are shown, so a password must not be in them
+    "#]],
+    );
+}
+
+#[test]
+fn fixed_answers_and_bounds_that_cannot_be_are_named() {
+    let inputs = [
         r#""response": {"status": 199}"#,
         r#""response": {"status": 600}"#,
         r#""response": {"status": "ok"}"#,
@@ -266,60 +301,47 @@ fn cold_start_proxies_that_cannot_be_are_named() {
         r#""deployment": "light", "timeout": "0s""#,
         r#""to": "light""#,
     ];
-    let inputs = inputs.map(|input| format!(r#""cold_start_proxy": {{{input}}}"#));
-    check_errors(
-        &inputs.each_ref().map(String::as_str),
+    check_proxy_errors(
+        &inputs,
         expect![[r#"
-            "cold_start_proxy": {}
-              spec.cold_start_proxy: needs a `deployment`, a `url` or a `response`
-            "cold_start_proxy": {"deployment": "light", "url": "http://a"}
-              spec.cold_start_proxy: has more than one of `deployment`, `url` and `response`: use one
-            "cold_start_proxy": {"deployment": "thumbnail"}
-              spec.cold_start_proxy.deployment: `thumbnail` is this deployment itself, which cannot answer then
-            "cold_start_proxy": {"deployment": "Light"}
-              spec.cold_start_proxy.deployment: `Light` is not a deployment name: use 1 to 63 characters of a-z, 0-9 and `-`, with a letter or digit at both ends
-            "cold_start_proxy": {"url": "other.example"}
-              spec.cold_start_proxy.url: `other.example` is not an http or https URL
-            "cold_start_proxy": {"url": "http://a/b?c=d"}
-              spec.cold_start_proxy.url: has a query or fragment; the query of each request is sent instead
-            "cold_start_proxy": {"url": "http://a/b#c"}
-              spec.cold_start_proxy.url: has a query or fragment; the query of each request is sent instead
-            "cold_start_proxy": {"url": "http://me:secret@a/b"}
-              spec.cold_start_proxy.url: has an `@`: specs are shown, so a password must not be in them
-            "cold_start_proxy": {"response": {"status": 199}}
-              spec.cold_start_proxy.response.status: `199` is not allowed, use 200 to 599
-            "cold_start_proxy": {"response": {"status": 600}}
-              spec.cold_start_proxy.response.status: `600` is not allowed, use 200 to 599
-            "cold_start_proxy": {"response": {"status": "ok"}}
-              spec.cold_start_proxy.response.status: invalid type: string "ok", expected a whole number of 0 or more
-            "cold_start_proxy": {"response": {"headers": {"a b": "c"}}}
-              spec.cold_start_proxy.response.headers: `a b` is not a header's name
-            "cold_start_proxy": {"response": {"headers": {"a": "b\nc"}}}
-              spec.cold_start_proxy.response.headers.a: is not a header's value: it has other characters than printable ASCII
-            "cold_start_proxy": {"response": {"headers": {"Content-Length": "5"}}}
-              spec.cold_start_proxy.response.headers.Content-Length: is written by the server itself
-            "cold_start_proxy": {"response": {"headers": {"A": "1", "a": "2"}}}
-              spec.cold_start_proxy.response.headers.a: is there twice, in other letters
-            "cold_start_proxy": {"response": {"headers": [1]}}
-              spec.cold_start_proxy.response.headers: invalid type: sequence, expected a map
-            "cold_start_proxy": {"response": {"text": "x"}}
-              spec.cold_start_proxy.response.text: there is no such key, use one of `status`, `headers`, `body`
-            "cold_start_proxy": {"response": "warming up"}
-              spec.cold_start_proxy.response: invalid type: string "warming up", expected an object
-            "cold_start_proxy": {"deployment": "light", "above": 0}
-              spec.cold_start_proxy.above: `0.0` is not allowed, use more than 0, up to 1000000
-            "cold_start_proxy": {"deployment": "light", "above": -1}
-              spec.cold_start_proxy.above: `-1.0` is not allowed, use more than 0, up to 1000000
-            "cold_start_proxy": {"deployment": "light", "above": 1e7}
-              spec.cold_start_proxy.above: `10000000.0` is not allowed, use more than 0, up to 1000000
-            "cold_start_proxy": {"deployment": "light", "above": "many"}
-              spec.cold_start_proxy.above: invalid type: string "many", expected f64
-            "cold_start_proxy": {"deployment": "light", "timeout": "0s"}
-              spec.cold_start_proxy.timeout: `0s` is not allowed, use 1ms to 30d
-            "cold_start_proxy": {"to": "light"}
-              spec.cold_start_proxy.to: there is no such key, use one of `deployment`, `url`, `response`, `above`, `timeout`
-        "#]],
+        "cold_start_proxy": {"response": {"status": 199}}
+          spec.cold_start_proxy.response.status: `199` is not allowed, use 200 to 599
+        "cold_start_proxy": {"response": {"status": 600}}
+          spec.cold_start_proxy.response.status: `600` is not allowed, use 200 to 599
+        "cold_start_proxy": {"response": {"status": "ok"}}
+          spec.cold_start_proxy.response.status: invalid type: string "ok", expected a whole number of 0 or more
+        "cold_start_proxy": {"response": {"headers": {"a b": "c"}}}
+          spec.cold_start_proxy.response.headers: `a b` is not a header's name
+        "cold_start_proxy": {"response": {"headers": {"a": "b\nc"}}}
+          spec.cold_start_proxy.response.headers.a: is not a header's value: it has other characters than printable ASCII
+        "cold_start_proxy": {"response": {"headers": {"Content-Length": "5"}}}
+          spec.cold_start_proxy.response.headers.Content-Length: is written by the server itself
+        "cold_start_proxy": {"response": {"headers": {"A": "1", "a": "2"}}}
+          spec.cold_start_proxy.response.headers.a: is there twice, in other letters
+        "cold_start_proxy": {"response": {"headers": [1]}}
+          spec.cold_start_proxy.response.headers: invalid type: sequence, expected a map
+        "cold_start_proxy": {"response": {"text": "x"}}
+          spec.cold_start_proxy.response.text: there is no such key, use one of `status`, `headers`, `body`
+        "cold_start_proxy": {"response": "warming up"}
+          spec.cold_start_proxy.response: invalid type: string "warming up", expected an object
+        "cold_start_proxy": {"deployment": "light", "above": 0}
+          spec.cold_start_proxy.above: `0.0` is not allowed, use more than 0, up to 1000000
+        "cold_start_proxy": {"deployment": "light", "above": -1}
+          spec.cold_start_proxy.above: `-1.0` is not allowed, use more than 0, up to 1000000
+        "cold_start_proxy": {"deployment": "light", "above": 1e7}
+          spec.cold_start_proxy.above: `10000000.0` is not allowed, use more than 0, up to 1000000
+        "cold_start_proxy": {"deployment": "light", "above": "many"}
+          spec.cold_start_proxy.above: invalid type: string "many", expected f64
+        "cold_start_proxy": {"deployment": "light", "timeout": "0s"}
+          spec.cold_start_proxy.timeout: `0s` is not allowed, use 1ms to 30d
+        "cold_start_proxy": {"to": "light"}
+          spec.cold_start_proxy.to: there is no such key, use one of `deployment`, `url`, `response`, `above`, `timeout`
+    "#]],
     );
+}
+
+#[test]
+fn fixed_answers_that_are_too_large_are_refused() {
     let body = "x".repeat(64 * 1024 + 1);
     let settings = format!(r#""cold_start_proxy": {{"response": {{"body": "{body}"}}}}"#);
     let error = parse(&with(&settings), World::HttpService03).unwrap_err();

@@ -109,6 +109,10 @@ fn stores_variables_and_secrets_that_cannot_be_are_named() {
               spec.secrets.A: is in `env` too: a variable has one value
         "#]],
     );
+}
+
+#[test]
+fn tables_that_are_too_large_are_refused() {
     let long = "x".repeat(64 * 1024);
     for (settings, expected) in [
         (
