@@ -160,8 +160,9 @@ mod tests {
 
     #[test]
     fn what_concerns_one_connection_or_one_server_stays_here() {
-        let head = "GET http://a.example/\nsamovar-call: 1.2\nconnection: close, x-a\nx-a: 1\n\
-                    keep-alive: 5\nproxy-authorization: b\nte: trailers, gzip\nexpect: 100-continue";
+        let head = "GET http://a.example/\nsamovar-call: 1.2\nconnection: close, x-a\n\
+                    x-a: 1\nkeep-alive: 5\nproxy-authorization: b\n\
+                    te: trailers, gzip\nexpect: 100-continue";
         check(
             head,
             || known(""),

@@ -7,13 +7,12 @@ mod support;
 use bytes::Bytes;
 use futures::future::join_all;
 use http_body_util::BodyExt;
-use samovar_outbound::{Bound, Client, Counts, Error, Settings, SettingsError};
+use samovar_outbound::{Bound, CallOptions, Client, Counts, Error, Settings, SettingsError};
 use std::time::Duration;
 use support::peer::Blank;
 use support::site::{Authority, Site};
 use support::{
-    SHORT, channel, client, full, get, post, read, refused, send, settings, soon, start, text,
-    until,
+    SHORT, channel, client, full, get, post, read, send, settings, soon, start, text, until,
 };
 
 fn counts(client: &Client) -> (usize, usize) {
@@ -67,22 +66,25 @@ async fn hosts_do_not_share_connections() {
     assert_eq!((site.accepted(), counts(&client)), (2, (0, 2)));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn there_are_never_more_connections_than_allowed() {
     let site = Site::http().await;
     let client = client(Settings { connections_max: 3, ..settings() });
-    let most = async {
-        join_all((0..30).map(|_| async {
-            let response = send(&client, get(site.url("/pieces/10"))).await.unwrap();
+    let hosts = ["site.example", "other.example", "127.0.0.1"];
+    let requests = (0..90).map(|number| {
+        let (client, url) = (client.clone(), site.at(hosts[number % 3], "/pieces/10"));
+        tokio::spawn(async move {
+            let response = send(&client, get(url)).await.unwrap();
             let Counts { busy, idle } = client.counts();
-            assert!(busy + idle <= 3, "{busy} + {idle}");
-            read(response).await.unwrap();
-        }))
-        .await
-    };
-    soon(most).await;
-    rests(&client, 3).await;
-    assert_eq!(site.accepted(), 3);
+            assert!((1..=3).contains(&busy) && busy + idle <= 3, "{busy} + {idle}");
+            assert_eq!(read(response).await.unwrap().len(), 100);
+        })
+    });
+    for request in soon(join_all(requests)).await {
+        request.unwrap();
+    }
+    until(|| client.counts().busy == 0).await;
+    assert!((1..=3).contains(&client.counts().idle));
 }
 
 #[tokio::test]
@@ -99,10 +101,10 @@ async fn an_unused_connection_makes_way_for_another_host() {
 #[tokio::test]
 async fn without_a_free_connection_requests_wait_so_long() {
     let site = Site::http().await;
-    let limited = Settings { connections_max: 1, connect_timeout: SHORT, ..settings() };
-    let client = client(limited);
+    let client = client(Settings { connections_max: 1, ..settings() });
     let taken = send(&client, get(site.url("/stall"))).await.unwrap();
-    let error = refused(&client, get(site.url("/"))).await;
+    let hasty = CallOptions { connect: Some(SHORT), ..CallOptions::default() };
+    let error = soon(client.send(get(site.url("/")), hasty)).await.unwrap_err();
     let Error::ConnectionLimit { max: 1, bound, .. } = &error else { panic!("{error:?}") };
     assert_eq!(*bound, Bound::Limit(SHORT));
     let said = format!(
@@ -250,6 +252,20 @@ async fn connections_with_http2_that_were_made_at_once_become_one() {
     let made = site.accepted();
     join_all((0..6).map(|_| text(&client, site.url("/echo")))).await;
     assert_eq!(site.accepted(), made);
+}
+
+#[tokio::test]
+async fn a_connection_with_http2_that_is_gone_is_replaced() {
+    let authority = Authority::new();
+    let site = Site::https(&authority, "site.example", &["h2"]).await;
+    let client = client(Settings { ca_files: vec![authority.pem()], ..settings() });
+    let stalled = send(&client, get(site.url("/stall"))).await.unwrap();
+    site.close_all();
+    let error = read(stalled).await.unwrap_err();
+    assert!(matches!(error, Error::Closed { .. }), "{error:?}");
+    text(&client, site.url("/echo")).await;
+    rests(&client, 1).await;
+    assert_eq!(site.accepted(), 2);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use samovar_outbound::{Bound, Client, Error, Settings};
 use support::peer::Blank;
 use support::site::{Authority, Site};
 use support::{
-    SHORT, client, explain, full, get, post, read, refused, send, settings, start, text,
+    SHORT, client, explain, full, get, post, read, refused, send, settings, soon, start, text,
 };
 
 fn trusting(authorities: &[&Authority]) -> Client {
@@ -91,7 +91,7 @@ async fn a_site_that_does_not_set_up_tls() {
     let client = client(settings);
     let sent = start(&client, get(site.url("/").replace("http:", "https:")));
     let mut peer = site.accept().await;
-    let error = support::soon(sent).await.unwrap().unwrap_err();
+    let error = soon(sent).await.unwrap().unwrap_err();
     let Error::ConnectTimeout { bound, .. } = error else { panic!("{error:?}") };
     assert_eq!(bound, Bound::Limit(SHORT));
     peer.sees_the_end().await;
@@ -101,11 +101,16 @@ async fn a_site_that_does_not_set_up_tls() {
 #[tokio::test]
 async fn trailers_come_through() {
     let authority = Authority::new();
-    let site = Site::https(&authority, "site.example", &["h2"]).await;
-    let response = send(&trusting(&[&authority]), get(site.url("/pieces/2"))).await.unwrap();
-    let body = support::soon(response.into_body().collect()).await.unwrap();
-    assert!(body.trailers().is_none());
-    assert_eq!(body.to_bytes().len(), 20);
+    let sites = [Site::https(&authority, "site.example", &["h2"]).await, Site::http().await];
+    for site in sites {
+        let mut request = get(site.url("/trailers"));
+        request.headers_mut().insert("te", "trailers".parse().unwrap());
+        let response = send(&trusting(&[&authority]), request).await.unwrap();
+        let body = soon(response.into_body().collect()).await.unwrap();
+        let trailers = body.trailers().unwrap();
+        assert_eq!((trailers.len(), &trailers["x-sum"]), (1, &"1".parse().unwrap()));
+        assert_eq!(body.to_bytes(), "some");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::stream;
-use http::{Request, Response, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Version};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -10,13 +10,16 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
+use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 type Reply = Response<UnsyncBoxBody<Bytes, Infallible>>;
@@ -29,7 +32,11 @@ pub struct Site {
     port: u16,
     scheme: &'static str,
     accepted: Arc<AtomicUsize>,
+    open: Open,
 }
+
+/// The tasks of connections.
+type Open = Arc<Mutex<JoinSet<()>>>;
 
 impl Authority {
     pub fn new() -> Authority {
@@ -76,30 +83,27 @@ impl Site {
         let port = listener.local_addr().unwrap().port();
         let scheme = if tls.is_some() { "https" } else { "http" };
         let accepted = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&accepted);
+        let open = Open::default();
+        let (count, connections) = (Arc::clone(&accepted), Arc::clone(&open));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::Relaxed);
                 let tls = tls.clone();
-                tokio::spawn(async move {
-                    let http = Builder::new(TokioExecutor::new());
-                    match tls {
-                        None => {
-                            _ = http
-                                .serve_connection(TokioIo::new(stream), service_fn(answer))
-                                .await;
-                        }
-                        Some(tls) => {
-                            let Ok(stream) = tls.accept(stream).await else { return };
-                            _ = http
-                                .serve_connection(TokioIo::new(stream), service_fn(answer))
-                                .await;
-                        }
+                connections.lock().spawn(async move {
+                    let Some(tls) = tls else { return serve(stream).await };
+                    // A client that does not trust the certificate leaves.
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve(stream).await;
                     }
                 });
             }
         });
-        Site { port, scheme, accepted }
+        Site { port, scheme, accepted, open }
+    }
+
+    /// Closes all connections, in the middle of whatever is on them.
+    pub fn close_all(&self) {
+        self.open.lock().abort_all();
     }
 
     pub fn port(&self) -> u16 {
@@ -120,6 +124,11 @@ impl Site {
     }
 }
 
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    let http = Builder::new(TokioExecutor::new());
+    _ = http.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+}
+
 /// What a site answers, by the first part of the path.
 async fn answer(request: Request<Incoming>) -> Result<Reply, Infallible> {
     let path = request.uri().path().to_owned();
@@ -131,6 +140,15 @@ async fn answer(request: Request<Incoming>) -> Result<Reply, Infallible> {
         "pieces" => {
             let pieces = (0..rest.parse().unwrap()).map(|_| Ok(Frame::data("1234567890".into())));
             Response::new(StreamBody::new(stream::iter(pieces)).boxed_unsync())
+        }
+        "trailers" => {
+            let trailers = HeaderMap::from_iter([
+                (HeaderName::from_static("x-sum"), HeaderValue::from_static("1")),
+                (HeaderName::from_static("content-length"), HeaderValue::from_static("2")),
+            ]);
+            let frames = [Frame::data("some".into()), Frame::trailers(trailers)];
+            let body = StreamBody::new(stream::iter(frames.map(Ok))).boxed_unsync();
+            Response::builder().header("trailer", "x-sum").body(body).unwrap()
         }
         "head" => {
             let value = "x".repeat(rest.parse().unwrap());
