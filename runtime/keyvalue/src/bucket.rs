@@ -42,9 +42,9 @@ impl Space {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchStore`] for a name that is longer than 64 characters, has others than letters,
-    /// digits, `-`, `_` and `.`, or is one too many: at most [`BUCKETS_MAX`](crate::BUCKETS_MAX) can
-    /// have values or be open. [`Error::Removed`].
+    /// [`Error::NoSuchStore`] for a name that is longer than 64 characters, has others than
+    /// letters, digits, `-`, `_` and `.`, or is one too many: at most
+    /// [`BUCKETS_MAX`](crate::BUCKETS_MAX) can have values or be open. [`Error::Removed`].
     pub fn bucket(&self, identifier: &str) -> Result<Bucket, Error> {
         let state = self.state.bucket(identifier)?;
         Ok(Bucket { space: self.clone(), state })

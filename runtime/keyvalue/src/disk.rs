@@ -42,7 +42,8 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// Opens the file at `path`, or creates it. A file that is not ours, or damaged, stays as it is.
+    /// Opens the file at `path`, or creates it. A file that is not ours, or damaged, stays as it
+    /// is.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
         let file = match existing(path)? {
             Some(file) => file,

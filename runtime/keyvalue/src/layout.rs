@@ -7,9 +7,9 @@
 //! row of an expiry bucket id (8) | expiry in Unix ms (8, big endian) | key
 //! ```
 //!
-//! The hash makes the order of a listing, so that a cursor of 64 bits says where it goes on, without
-//! state and however keys come and go. It is keyed by file, so that nobody can choose keys with
-//! the same hash.
+//! The hash makes the order of a listing, so that a cursor of 64 bits says where it goes on,
+//! without state and however keys come and go. It is keyed by file, so that nobody can choose keys
+//! with the same hash.
 
 use siphasher::sip::SipHasher13;
 

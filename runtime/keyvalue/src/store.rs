@@ -26,9 +26,8 @@ pub struct KeyValue {
 }
 
 impl KeyValue {
-    /// Opens the file at `path`, or creates it if it is not there or empty. Its folder must be there.
-    ///
-    /// All of the file is read and checked once. May block for as long as that takes.
+    /// Opens the file at `path`, or creates it if it is not there or empty. Its folder must be
+    /// there. All of the file is read and checked once; blocks for as long as that takes.
     ///
     /// # Errors
     ///
@@ -75,9 +74,9 @@ impl KeyValue {
         self.shared.write(Op::Remove { name: name.to_owned() }).await.map(drop)
     }
 
-    /// Removes at most `max` values (at least one) that expired by `now_ms`, or whose deployment was
-    /// removed. Call it now and then, and again soon until [`Swept::is_done`]; writes wait for one
-    /// step, so 1000 is a good `max`. It also opens a file again that had failed.
+    /// Removes at most `max` values (at least one) that expired by `now_ms`, or whose deployment
+    /// was removed. Call it now and then, and again soon until [`Swept::is_done`]; writes wait for
+    /// one step, so 1000 is a good `max`. It also opens a file again that had failed.
     ///
     /// # Errors
     ///

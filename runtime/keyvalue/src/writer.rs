@@ -1,9 +1,9 @@
 //! Writes: a queue, and a thread that takes what waits there into one transaction.
 //!
 //! ```text
-//! handle ──▶ room in the queue ──▶ queue ──▶ group ──▶ transaction ──▶ fsync ──▶ new view ──▶ answer
-//!                                              ▲                         │
-//!                        file is opened again ─┴──── next group ◀── failure (reads go on)
+//! handle ──▶ room ──▶ queue ──▶ group ──▶ transaction ──▶ fsync ──▶ new view ──▶ answers
+//!                                 ▲                         │
+//!           file is opened again ─┴──── next group ◀── failure (reads go on)
 //! ```
 
 use std::sync::{Arc, mpsc as sync_mpsc};
@@ -257,13 +257,20 @@ impl Writer {
         let _reopening = shared.reopening.write();
         shared.slot.store(Arc::new(Slot::Reopening));
         self.wait_for_reads();
-        let reopened = self.disk.reopen().and_then(|()| self.load());
+        let reopened = contained(WRITE, || self.reopen());
         if let Err(error) = &reopened
-            && let Err(broken) = self.disk.reopen_aside().and_then(|()| self.load())
+            && matches!(**shared.slot.load(), Slot::Reopening)
         {
             self.disk.fail();
-            shared.slot.store(Arc::new(Slot::Broken(broken)));
-            return Err(error.clone());
+            shared.slot.store(Arc::new(Slot::Broken(error.clone())));
+        }
+        reopened
+    }
+
+    fn reopen(&mut self) -> Result<(), Error> {
+        let reopened = self.disk.reopen().and_then(|()| self.load());
+        if reopened.is_err() {
+            self.disk.reopen_aside().and_then(|()| self.load())?;
         }
         reopened
     }

@@ -1,12 +1,16 @@
 //! Full disks. A file size limit stands in for them: the error is of the same class, and the tests
 //! need no rights. It holds for a whole process, so each test runs in one of its own.
 
-use std::{env, fs, path::Path};
+use std::{
+    env,
+    fs::{self, File},
+    path::Path,
+};
 
 use samovar_keyvalue::{Bucket, Error, KeyValue, Settings};
 use tempfile::TempDir;
 
-use crate::{all_keys, killed::child, text};
+use crate::{Fixture, all_keys, killed::child, text};
 
 fn limit_file_size(bytes: u64) {
     let limit = libc::rlimit { rlim_cur: bytes, rlim_max: libc::RLIM_INFINITY };
@@ -132,6 +136,34 @@ async fn failure_at_any_point_leaves_a_store_that_goes_on() {
         assert_eq!(store.usage("app").bytes, expected, "{round}");
     }
     assert!(failed > 0 && recovered > 0, "{failed} failed, {recovered} went through later");
+}
+
+/// Somebody cuts the file while it is open.
+#[tokio::test]
+async fn lost_file_costs_errors_and_no_more() {
+    let mut fixture = Fixture::new();
+    let settings = Settings { quota_bytes: 1 << 30, ..Settings::default() };
+    let bucket = fixture.space(settings).bucket("").unwrap();
+    for part in 0..2 {
+        let fill = (0..50).map(|i| ((50 * part + i).to_string(), vec![i; 1 << 20]));
+        bucket.set_many(fill.collect(), 1).await.unwrap();
+    }
+    fixture.reopen();
+    let bucket = fixture.bucket();
+    File::options().write(true).open(fixture.path()).unwrap().set_len(8192).unwrap();
+    let read_all = || {
+        let all = (0..100).map(|i| bucket.get(&i.to_string(), 1));
+        all.filter(|read| matches!(read, Err(Error::Disk { .. }))).count()
+    };
+    assert!(read_all() > 0, "not all of it is in memory");
+    for _ in 0..2 {
+        let error = bucket.set("a", text("x"), 1).await.unwrap_err();
+        assert!(matches!(error, Error::Disk { .. }), "{error:?}");
+        assert_eq!(read_all(), 100);
+    }
+    assert!(fixture.store().sweep(1, 10).await.is_err());
+    fixture.store = None;
+    assert!(KeyValue::open(fixture.path()).is_err());
 }
 
 fn there_bytes(bucket: &Bucket) -> u64 {
