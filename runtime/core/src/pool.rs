@@ -408,21 +408,22 @@ impl<W> Pool<W> {
     }
 
     /// A request found nothing that may ever serve it, or only pinned replicas that are busy:
-    /// start without asking a policy. Not if an operator holds the number of replicas.
+    /// start without asking a policy, but not more than an operator wants.
     fn wake(&mut self, now: Timestamp) {
-        if self.held.is_some() {
-            return self.refill(now);
-        }
         self.asleep = false;
         let usable = self.usable();
-        let wanted = self.limits.initial.max(usable + 1).min(self.limits.max);
-        self.target = self.target.max(wanted).max(self.limits.min);
+        let (least, most) = match self.held {
+            Some(held) => (0, held),
+            None => (self.limits.min, self.limits.max),
+        };
+        let wanted = self.limits.initial.max(usable + 1).min(most);
+        self.target = self.target.max(wanted).max(least);
         self.loading = true;
         if self.failures > 0 || self.room_at.is_some_and(|at| at > now) {
             return self.refill(now);
         }
         let room = self.limits.max - self.active();
-        for _ in 0..(wanted - usable).min(room) {
+        for _ in 0..wanted.saturating_sub(usable).min(room) {
             self.start(now);
         }
     }

@@ -17,8 +17,8 @@ pub enum Action<W> {
     /// A waiting request got a replica.
     Wake(W, Lease),
     /// Waiting requests got a place on a replica together, in the order they came. Only in a pool
-    /// that batches. To be ended with [`super::Pool::finish_batch`] or [`super::Pool::retry_batch`], also if all
-    /// their clients have left.
+    /// that batches. To be ended with [`super::Pool::finish_batch`] or
+    /// [`super::Pool::retry_batch`], also if all their clients have left.
     Batch(Vec<Member<W>>, Lease),
     /// A waiting request will not get one.
     Refuse(W, Refusal),

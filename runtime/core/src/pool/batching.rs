@@ -148,7 +148,9 @@ impl<W> Pool<W> {
         if self.closed.is_some() {
             self.plan(now);
         } else {
+            // Those that go back may find places on other replicas, or none that is left.
             self.flush(now);
+            self.refill(now);
         }
     }
 

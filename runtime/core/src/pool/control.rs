@@ -139,6 +139,9 @@ impl<W> Pool<W> {
         let mut due: Option<Timestamp> = None;
         let mut note = |at: Timestamp| due = Some(due.map_or(at, |due| due.min(at)));
         let excess = self.excess() > 0;
+        if excess && self.held.is_some() && self.closed.is_none() && !self.sheddable().is_empty() {
+            note(now);
+        }
         for replica in self.replicas.iter().flatten() {
             match replica.state {
                 State::Draining { deadline } => note(deadline),
@@ -221,7 +224,14 @@ impl<W> Pool<W> {
         while self.start_at(now).is_some_and(|at| at <= now) {
             self.start(now);
         }
+        self.end_loading();
         self.give_up(now);
+    }
+
+    /// What was asked for may be there without the last start: a worker came, or less is wanted.
+    /// Then the next replacement is not waited for.
+    pub(super) fn end_loading(&mut self) {
+        self.loading &= self.starting > 0 || self.is_short();
     }
 
     /// When the next replica may be started; none if none is missing or there is no room.
@@ -253,7 +263,7 @@ impl<W> Pool<W> {
         });
         match (self.closed, self.held) {
             (Some(_), held) => waiting.min(held.unwrap_or(u32::MAX)),
-            (None, Some(_)) => self.target,
+            (None, Some(held)) => self.target.max(waiting.min(held)),
             (None, None) if self.asleep => waiting,
             (None, None) => self.target.max(waiting),
         }
@@ -353,8 +363,7 @@ impl<W> Pool<W> {
         if excess == 0 {
             return;
         }
-        let mut leases = self.leases(|replica| replica.state == State::Ready && !replica.pinned);
-        leases.retain(|lease| !self.is_spent(lease.slot));
+        let mut leases = self.sheddable();
         leases.sort_by_key(|lease| {
             let replica = self.at(lease.slot);
             (replica.ongoing, replica.idle_since, replica.id)
@@ -362,6 +371,12 @@ impl<W> Pool<W> {
         for lease in leases.into_iter().take(excess as usize) {
             self.retire(lease, now);
         }
+    }
+
+    fn sheddable(&self) -> Vec<Lease> {
+        let mut leases = self.leases(|replica| replica.state == State::Ready && !replica.pinned);
+        leases.retain(|lease| !self.is_spent(lease.slot));
+        leases
     }
 
     /// Whether a replica is idle for long enough to be removed. A closing pool does not wait.

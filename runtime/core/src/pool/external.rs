@@ -23,6 +23,7 @@ impl<W> Pool<W> {
             ..Replica::new(id, now)
         });
         self.welcome(lease.slot, now);
+        self.end_loading();
         Some(lease)
     }
 

@@ -38,14 +38,19 @@ impl fmt::Display for ManualError {
 
 impl std::error::Error for ManualError {}
 
+/// A number of replicas after one of so many has left that were there.
+fn without_one(wanted: u32, usable: u32) -> u32 {
+    if wanted >= usable { wanted - 1 } else { wanted }
+}
+
 impl<W> Pool<W> {
     /// Holds the number of replicas at `count`, at most `max`, whatever policies, waiting requests,
-    /// the minimum and `idle_ttl` ask for. What is above drains at once, idle ones first, those that
-    /// came by themselves left out; what crashes or gets too old is replaced. With none held,
-    /// requests wait until somebody gives up. A sleeping pool wakes up.
+    /// the minimum and `idle_ttl` ask for. What is above drains at once, idle ones first, apart
+    /// from those that came by themselves; what crashes or gets too old is replaced. If zero is
+    /// held, requests wait as long as their owner lets them. A sleeping pool wakes up.
     ///
-    /// With none the pool is back to normal, at `min` at least until the next decision. The time
-    /// for `idle_ttl` starts anew. A closed pool stays as it is.
+    /// Without a count the pool is back to normal, at `min` at least until the next decision. The
+    /// time for `idle_ttl` starts anew. A closed pool stays as it is.
     pub fn hold(&mut self, count: Option<u32>, now: Timestamp) {
         if self.closed.is_some() || (count.is_none() && self.held.is_none()) {
             return;
@@ -82,24 +87,25 @@ impl<W> Pool<W> {
             self.asleep = false;
             self.loading = true;
             self.loaded = self.loaded.max(Some(now));
-            self.retarget(base + added);
+            self.target = base + added;
+            self.held = self.held.map(|held| (held + added).min(self.limits.max));
             self.refill(now);
         }
         added
     }
 
     /// Drains a replica: it finishes its requests and takes no more. The target, and the number
-    /// held, goes down with it, so that it has no successor, unless requests wait and it was the
-    /// last one.
+    /// held, go down with it unless there are more than these, so that it has no successor; but if
+    /// nobody holds the number, requests that wait start one.
     ///
     /// # Errors
     ///
     /// If it is not a ready replica that takes requests. Then nothing has changed.
     pub fn remove_replica(&mut self, id: ReplicaId, now: Timestamp) -> Result<(), ManualError> {
         let lease = self.taker(id)?;
-        if self.target >= self.usable() {
-            self.retarget(self.target.saturating_sub(1));
-        }
+        let usable = self.usable();
+        self.target = without_one(self.target, usable);
+        self.held = self.held.map(|held| without_one(held, usable));
         self.retire(lease, now);
         Ok(())
     }
@@ -124,10 +130,12 @@ impl<W> Pool<W> {
     /// more than there are is wanted as long as they wait, whatever the target. It starts now, or
     /// once there is room or the next attempt is due. Afterwards it is one like all others.
     ///
-    /// Whether there is room for it. True as well if one starts already, or nothing waits any more.
-    /// False while the number of replicas is held.
+    /// Whether there is room for it. True as well if none is needed: one starts already, one has a
+    /// free place for the next batch, or nothing waits any more. False while the number of replicas
+    /// is held.
     pub fn start_one_more(&mut self, now: Timestamp) -> bool {
-        if self.starting > 0 || self.queue.len() == 0 {
+        let has_place = self.starting > 0 || self.free.least_busy().is_some();
+        if has_place || self.queue.len() == 0 {
             return true;
         }
         if self.held.is_some() {
@@ -137,12 +145,6 @@ impl<W> Pool<W> {
         self.lifted = self.queue.newest().map(|ticket| (ticket, self.usable() + 1));
         self.refill(now);
         has_room
-    }
-
-    /// A new target by hand.
-    fn retarget(&mut self, target: u32) {
-        self.target = target;
-        self.held = self.held.map(|_| target);
     }
 
     /// The replica with this id, if it takes requests.

@@ -1,8 +1,9 @@
 //! Batches as Lightning's balancer sends them, by its recorded behaviour.
 //!
-//! Lightning looks at its list every 50 ms and takes one batch at a time, so there a batch leaves up
-//! to 50 ms after it is due; here it leaves when it is due. It waits until more than the time-out
-//! has passed, here until it has passed. Otherwise the batches and their order are the same.
+//! Lightning looks at its list every 50 ms and takes one batch at a time, so there a batch leaves
+//! up to 50 ms after it is due, and requests that come meanwhile are in it; here it leaves when it
+//! is due. There more than the time-out must have passed, here the time-out. Otherwise the batches
+//! and their order are the same.
 
 use super::script::check;
 use expect_test::expect;

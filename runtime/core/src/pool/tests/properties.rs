@@ -1,7 +1,7 @@
 //! Random operations on pools with random limits.
 
 use super::world::{Requests, Step, World};
-use crate::limits::PoolLimits;
+use crate::limits::{BatchLimits, BatchSince, PoolLimits};
 use crate::pool::{Health, Outcome};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -73,7 +73,8 @@ fn ends_replicas(step: &Step) -> bool {
     let is_end = matches!(inner, Step::Condemn(_) | Step::Crashed(_) | Step::Release(_));
     is_end
         || matches!(inner, Step::Close | Step::Finish(_, _, Health::Condemned))
-        || matches!(inner, Step::SetTarget(_, _, true))
+        || matches!(inner, Step::SetTarget(_, _, true) | Step::Retry(_, _, Health::Condemned))
+        || matches!(inner, Step::Hold(Some(_)) | Step::Remove(_) | Step::Restart(_))
 }
 
 /// Small limits, so that all of them are met often.
@@ -86,23 +87,35 @@ fn limits() -> impl Strategy<Value = PoolLimits> {
         0u64..2_000,
         proptest::option::of(1u64..5),
     );
-    (counts, times).prop_map(|((min, max, initial, concurrency, queue_max), times)| {
-        let (idle_ttl, scaledown_ttl, max_age, drain_timeout, max_requests) = times;
-        let max = max.max(min);
-        PoolLimits {
-            min,
-            max,
-            initial: initial.min(max),
-            concurrency,
-            idle_ttl: idle_ttl.map(Duration::from_millis),
-            scaledown_ttl: Duration::from_millis(scaledown_ttl),
-            max_requests,
-            max_age: max_age.map(Duration::from_millis),
-            drain_timeout: Duration::from_millis(drain_timeout),
-            queue_max,
-            batch: None,
-        }
-    })
+    (counts, times, batch()).prop_map(
+        |((min, max, initial, concurrency, queue_max), times, batch)| {
+            let (idle_ttl, scaledown_ttl, max_age, drain_timeout, max_requests) = times;
+            let max = max.max(min);
+            PoolLimits {
+                min,
+                max,
+                initial: initial.min(max),
+                concurrency,
+                idle_ttl: idle_ttl.map(Duration::from_millis),
+                scaledown_ttl: Duration::from_millis(scaledown_ttl),
+                max_requests,
+                max_age: max_age.map(Duration::from_millis),
+                drain_timeout: Duration::from_millis(drain_timeout),
+                queue_max,
+                batch,
+            }
+        },
+    )
+}
+
+fn batch() -> impl Strategy<Value = Option<BatchLimits>> {
+    let since = prop_oneof![Just(BatchSince::Oldest), Just(BatchSince::PreviousSend)];
+    let batch = (1u32..5, 0u64..1_000, since).prop_map(|(max_size, timeout, since)| BatchLimits {
+        max_size,
+        timeout: Duration::from_millis(timeout),
+        since,
+    });
+    proptest::option::of(batch)
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -118,6 +131,17 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1_000u64..60_000).prop_map(|millis| Step::Pass(Duration::from_millis(millis))),
         2 => Just(Step::Observe),
         1 => prop_oneof![9 => Just(Step::Plan), 1 => Just(Step::Close)],
+        3 => operator_step(),
+    ]
+}
+
+fn operator_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        1 => proptest::option::of(0u32..5).prop_map(Step::Hold),
+        1 => Just(Step::Hold(None)),
+        2 => (0u32..4).prop_map(Step::Add),
+        2 => (0usize..1_000).prop_map(Step::Remove),
+        2 => (0usize..1_000).prop_map(Step::Restart),
     ]
 }
 
@@ -133,6 +157,9 @@ fn request_step() -> impl Strategy<Value = Step> {
         12 => Just(Step::Arrive),
         2 => index.clone().prop_map(Step::Cancel),
         8 => (index.clone(), outcome(), health()).prop_map(|(i, o, h)| Step::Finish(i, o, h)),
+        2 => (index.clone(), 0usize..4, health()).prop_map(|(i, n, h)| Step::Retry(i, n, h)),
+        2 => Just(Step::Flush),
+        1 => Just(Step::OneMore),
         8 => index.clone().prop_map(Step::Started),
         3 => index.clone().prop_map(Step::StartFailed),
         2 => (index.clone(), 1u64..500).prop_map(|(index, millis)| {

@@ -255,7 +255,7 @@ impl Player {
             line += ", finished";
         }
         if let Some(held) = self.pool.held() {
-            line += &format!(", held at {held}");
+            line += &format!(", held {held}");
         }
         self.say(&line);
     }

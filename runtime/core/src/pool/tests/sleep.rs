@@ -314,3 +314,30 @@ fn a_spent_replica_keeps_a_pool_awake() {
         "#]],
     );
 }
+
+#[test]
+fn a_worker_that_came_instead_of_a_missing_replica_ends_the_loading() {
+    check(
+        "
+            min=0 max=2 initial=2 idle=500ms max_age=1208ms
+            0s arrive a
+            0s started r0
+            0s refuse r1 1ms
+            0s adopt
+            709ms finish a
+            1208ms plan
+            1208ms started r3
+            1209ms plan
+        ",
+        expect![[r#"
+            0s     a waits
+            0s     start r0
+            0s     start r1
+            0s     a on r0
+            0s     r2 adopted
+            1.208s drop r0
+            1.208s start r3
+            1.209s drop r3
+        "#]],
+    );
+}

@@ -4,7 +4,9 @@
 //! recomputes everything the pool counts along the way.
 
 mod audit;
+mod batches;
 mod calm;
+mod manual;
 mod replicas;
 
 use crate::limits::PoolLimits;
@@ -13,6 +15,7 @@ use crate::pool::{
 };
 use crate::replica::{Lease, ReplicaId, State};
 use crate::time::Timestamp;
+use batches::Batches;
 pub use calm::Requests;
 use replicas::Trouble;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -31,6 +34,8 @@ enum Life {
 struct Served {
     lease: Lease,
     arrived: Timestamp,
+    /// Its batch, if the pool batches.
+    batch: Option<u64>,
 }
 
 /// One random step. Indices are taken modulo what there is.
@@ -38,7 +43,11 @@ struct Served {
 pub enum Step {
     Arrive,
     Cancel(usize),
+    /// With its whole batch, if it is in one.
     Finish(usize, Outcome, Health),
+    /// Its batch breaks off: so many of it have left, the others are served again.
+    Retry(usize, usize, Health),
+    Flush,
     /// Of any replica there ever was, late ones included; so are the next five.
     Started(usize),
     StartFailed(usize),
@@ -56,6 +65,12 @@ pub enum Step {
     Pass(Duration),
     Observe,
     Close,
+    Hold(Option<u32>),
+    Add(u32),
+    /// Of any replica there ever was; so is the next.
+    Remove(usize),
+    Restart(usize),
+    OneMore,
     /// A thread read the clock some time ago and gets the lock only now.
     Behind(Duration, Box<Step>),
 }
@@ -74,6 +89,15 @@ struct Tally {
     rejected: u64,
 }
 
+impl Tally {
+    fn ended(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Completed => self.completed += 1,
+            Outcome::Failed | Outcome::Cancelled => self.failed += 1,
+        }
+    }
+}
+
 pub struct World {
     pub pool: Pool<u32>,
     pub now: Timestamp,
@@ -87,9 +111,14 @@ pub struct World {
     given: BTreeMap<ReplicaId, u64>,
     /// All tickets ever given.
     tickets: Vec<(u32, Ticket)>,
+    /// In the order they came.
     waiting: VecDeque<(u32, Timestamp)>,
     served: Vec<(u32, Served)>,
     requests: u32,
+    batches: Batches,
+    held: Option<u32>,
+    /// Up to which request one more than so many replicas was asked for.
+    lifted: Option<(u32, u32)>,
     trouble: Trouble,
     ready_since: BTreeMap<ReplicaId, Timestamp>,
     /// Replicas that came by themselves, and those of all replicas that left by themselves.
@@ -117,6 +146,9 @@ impl World {
             waiting: VecDeque::new(),
             served: Vec::new(),
             requests: 0,
+            batches: Batches::default(),
+            held: None,
+            lifted: None,
             trouble: Trouble::default(),
             ready_since: BTreeMap::new(),
             pinned: BTreeSet::new(),
@@ -146,6 +178,8 @@ impl World {
                     self.finish(index % self.served.len(), *outcome, *health);
                 }
             }
+            Step::Retry(index, left, health) => self.retry(*index, *left, *health),
+            Step::Flush => self.flush(),
             Step::Started(index) => self.replica_event(*index, Self::started),
             Step::StartFailed(index) => self.replica_event(*index, Self::start_failed),
             Step::StartRefused(index, pause) => {
@@ -170,6 +204,11 @@ impl World {
                 self.pool.close(now);
                 self.settle(None);
             }
+            Step::Hold(count) => self.hold(*count),
+            Step::Add(count) => self.add(*count),
+            Step::Remove(index) => self.replica_event(*index, Self::remove),
+            Step::Restart(index) => self.replica_event(*index, Self::restart),
+            Step::OneMore => self.one_more(),
             Step::Behind(lag, step) => {
                 self.now = self.before(*lag);
                 self.tally.is_crossed = true;
@@ -200,7 +239,7 @@ impl World {
                 self.waiting.push_back((request, self.now));
             }
             (Arrival::Assigned(lease), Expected::On(id)) if lease.id == id => {
-                self.serve(request, lease, self.now);
+                self.serve(request, lease, self.now, None);
             }
             (Arrival::Refused(got), Expected::Refused(expected)) if got == expected => {
                 self.tally.rejected += u64::from(got != Refusal::Closed);
@@ -209,6 +248,7 @@ impl World {
         }
         self.tally.arrived += u64::from(got != Arrival::Refused(Refusal::Closed));
         self.settle(None);
+        self.assert_nothing_due();
     }
 
     /// The reference for dispatch: look at all replicas, every time.
@@ -216,11 +256,12 @@ impl World {
         let counts = self.pool.counts();
         let replicas = self.pool.replicas.iter().flatten();
         let room = replicas.filter(|replica| {
-            let has_room = self.busy(replica.id) < self.limits.concurrency;
+            let has_room = self.places(replica.id) < self.limits.concurrency;
             replica.state == State::Ready && has_room && !self.is_spent(replica.id)
         });
         let best = room
-            .min_by_key(|r| (self.busy(r.id), std::cmp::Reverse(self.touched[&r.id])))
+            .min_by_key(|r| (self.places(r.id), std::cmp::Reverse(self.touched[&r.id])))
+            .filter(|_| self.limits.batch.is_none())
             .map(|replica| replica.id);
         if self.is_closed {
             Expected::Refused(Refusal::Closed)
@@ -249,23 +290,29 @@ impl World {
         assert_eq!(self.pool.cancel(ticket, self.now), place.map(|_| request));
         if let Some(place) = place {
             self.waiting.remove(place);
+            self.batches.alone.remove(&request);
             self.tally.rejected += 1;
         }
         self.settle(None);
     }
 
     fn finish(&mut self, index: usize, outcome: Outcome, health: Health) {
-        let (_, Served { lease, arrived }) = self.served.swap_remove(index);
-        match outcome {
-            Outcome::Completed => self.tally.completed += 1,
-            Outcome::Failed | Outcome::Cancelled => self.tally.failed += 1,
+        if let Some(batch) = self.served[index].1.batch {
+            return self.finish_batch(batch, outcome, health);
         }
+        let (_, Served { lease, arrived, .. }) = self.served.swap_remove(index);
+        self.ends(lease, health);
+        self.tally.ended(outcome);
+        self.pool.finish(lease, arrived, outcome, health, self.now);
+        self.settle(Some(lease));
+    }
+
+    /// Something that a replica served has ended.
+    fn ends(&mut self, lease: Lease, health: Health) {
         if health == Health::Condemned {
             self.left.insert(lease.id);
         }
         self.touch(lease.id);
-        self.pool.finish(lease, arrived, outcome, health, self.now);
-        self.settle(Some(lease));
     }
 
     /// An event that comes late must change nothing.
@@ -279,6 +326,7 @@ impl World {
     pub fn plan(&mut self) {
         self.pool.plan(self.now);
         self.settle(None);
+        self.assert_nothing_due();
         let next = self.pool.next_wake(self.now);
         assert!(next.is_none_or(|next| next > self.now), "one plan does all that is due");
     }
@@ -331,12 +379,13 @@ impl World {
                     assert_eq!(event, Some(lease), "a request is woken by its replica's event");
                     let (first, arrived) = self.waiting.pop_front().expect("one waits");
                     assert_eq!(first, request, "first come, first served");
-                    self.serve(request, lease, arrived);
+                    self.serve(request, lease, arrived, None);
                 }
-                Action::Batch(..) => panic!("no pool batches here yet"),
+                Action::Batch(members, lease) => self.batch_leaves(&members, lease),
                 Action::Refuse(request, refusal) => {
                     let (first, _) = self.waiting.pop_front().expect("one waits");
                     assert_eq!(first, request, "refused in order");
+                    self.batches.alone.remove(&request);
                     assert_ne!(refusal, Refusal::QueueFull, "it is in the queue");
                     self.tally.rejected += 1;
                 }
@@ -345,13 +394,15 @@ impl World {
         self.note_ready();
     }
 
-    fn serve(&mut self, request: u32, lease: Lease, arrived: Timestamp) {
+    fn serve(&mut self, request: u32, lease: Lease, arrived: Timestamp, batch: Option<u64>) {
+        assert!(self.served.iter().all(|(other, _)| *other != request), "served once");
+        assert_eq!(batch.is_some(), self.limits.batch.is_some(), "in batches or not");
         assert_eq!(self.lives[&lease.id], Life::Ready, "served by a ready replica");
         assert!(!self.is_spent(lease.id), "a spent replica takes no more");
         *self.given.entry(lease.id).or_default() += 1;
         self.touch(lease.id);
-        self.served.push((request, Served { lease, arrived }));
-        assert!(self.busy(lease.id) <= self.limits.concurrency, "nobody above concurrency");
+        self.served.push((request, Served { lease, arrived, batch }));
+        assert!(self.places(lease.id) <= self.limits.concurrency, "nobody above concurrency");
     }
 
     fn leave(&mut self, lease: Lease, event: Option<Lease>) {
@@ -368,6 +419,13 @@ impl World {
 
     fn busy(&self, id: ReplicaId) -> u32 {
         self.served.iter().filter(|(_, served)| served.lease.id == id).count() as u32
+    }
+
+    /// Requests or batches on a replica.
+    fn places(&self, id: ReplicaId) -> u32 {
+        let served = self.served.iter().filter(|(_, served)| served.lease.id == id);
+        let places = served.map(|(request, served)| served.batch.unwrap_or(u64::from(*request)));
+        places.collect::<BTreeSet<_>>().len() as u32
     }
 
     fn is_spent(&self, id: ReplicaId) -> bool {

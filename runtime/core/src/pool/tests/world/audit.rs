@@ -14,6 +14,7 @@ impl World {
         self.audit_replicas();
         self.audit_free_lists();
         self.audit_queue();
+        self.audit_batches();
         self.audit_sleep_and_end();
         self.audit_next_wake();
     }
@@ -50,6 +51,7 @@ impl World {
             assert_eq!(replica.state == State::Starting, life == Life::Starting);
             assert_ne!(life, Life::Gone, "told to be gone is gone");
             assert_eq!(replica.ongoing, self.busy(replica.id));
+            assert_eq!(replica.places, self.places(replica.id));
             let given = self.given.get(&replica.id).copied().unwrap_or(0);
             assert_eq!(replica.assigned, given, "what it was given is counted");
             let drains = matches!(replica.state, State::Draining { .. });
@@ -83,28 +85,31 @@ impl World {
             let has_room = |slot: &usize| {
                 replicas[*slot].as_ref().is_some_and(|replica| {
                     let takes_more = replica.state == State::Ready && !self.is_spent(replica.id);
-                    takes_more && replica.ongoing == level
+                    takes_more && replica.places == level
                 })
             };
             let expected: Vec<usize> = (0..replicas.len()).filter(has_room).collect();
-            assert_eq!(listed, expected, "exactly the replicas with {level} requests");
+            assert_eq!(listed, expected, "exactly the replicas with {level} places taken");
             if !listed.is_empty() && lowest.is_none() {
                 lowest = Some(level);
             }
         }
         let best = self.pool.free.least_busy();
-        let level = best.map(|slot| replicas[slot as usize].as_ref().expect("exists").ongoing);
+        let level = best.map(|slot| replicas[slot as usize].as_ref().expect("exists").places);
         assert_eq!(level, lowest, "the least busy one is at the lowest level");
     }
 
     fn audit_queue(&self) {
         let queued = self.waiting.len();
-        assert!(queued as u32 <= self.limits.queue_max, "the queue is bounded");
+        let tried_again = self.batches.alone.len();
+        assert!(queued <= self.limits.queue_max as usize + tried_again, "the queue is bounded");
         assert!(self.pool.queue.places() <= 2 * queued + 16, "those that left do not pile up");
-        assert!(queued == 0 || self.pool.free.least_busy().is_none(), "no waiter beside room");
+        let is_batched = self.limits.batch.is_some();
+        let has_room = self.pool.free.least_busy().is_some();
+        assert!(queued == 0 || is_batched || !has_room, "no waiter beside room");
         let counts = self.pool.counts();
         let active = counts.starting + counts.ready;
-        if queued > 0 && active == self.spent().len() as u32 {
+        if queued > 0 && active == self.spent().len() as u32 && self.held != Some(0) {
             let backs_off = (1..FAILED_STARTS_MAX).contains(&self.trouble.failures);
             let is_full = active == self.limits.max;
             let is_tried = backs_off || self.trouble.room_at.is_some();
@@ -135,7 +140,10 @@ impl World {
         let active = counts.starting + counts.ready;
         if self.pool.is_asleep() {
             let others = active - self.pinned_ready();
-            assert_eq!((others, counts.queued), (0, 0), "asleep means empty, but for the pinned");
+            assert_eq!(others, 0, "asleep means empty, but for the pinned");
+            let has_room = self.pool.free.least_busy().is_some();
+            assert!(counts.queued == 0 || has_room, "who waits in a sleeping pool will be served");
+            assert_eq!(self.held, None, "what is held is awake");
             let is_pinned = |served: &Served| self.pinned.contains(&served.lease.id);
             assert!(self.served.iter().all(|(_, served)| is_pinned(served)), "only they serve");
         }

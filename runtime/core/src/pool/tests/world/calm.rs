@@ -19,6 +19,7 @@ impl World {
     /// Starts succeed and the pool is called when it asks for it, until every waiting request was
     /// woken or refused.
     pub fn serve_all(&mut self) {
+        self.hold(None);
         for _ in 0..STEPS_MAX {
             if self.waiting.is_empty() {
                 return;
@@ -33,6 +34,7 @@ impl World {
     /// Nobody sends requests any more, until the pool is asleep or empty. Time counts from when all
     /// wanted replicas have loaded.
     pub fn fall_asleep(&mut self, idle_ttl: Duration) {
+        self.hold(None);
         while self.go_on_at_once(Requests::End) || self.is_short() {
             self.go_on(Requests::End);
         }
