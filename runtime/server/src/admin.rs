@@ -3,6 +3,8 @@
 //! Handlers parse, call one function and answer. The listener is the server's own, apart from the
 //! data plane.
 
+mod invoke;
+mod manual;
 mod metrics;
 mod openapi;
 mod policies;
@@ -60,7 +62,8 @@ pub fn router(admin: Admin) -> Router {
         )
         .merge(policies::of_deployments())
         .route("/deployments/{name}/decisions", get(decisions))
-        .route("/deployments/{name}/replicas", get(replicas))
+        .merge(manual::of_deployments())
+        .merge(invoke::of_deployments())
         .route("/deployments/{name}/join", get(workers::join))
         .route("/machine", get(machine))
         .route("/deployments/{name}/logs", get(logs))
@@ -68,8 +71,11 @@ pub fn router(admin: Admin) -> Router {
         .merge(policies::by_name())
         .layer(DefaultBodyLimit::disable())
         .route_layer(middleware::from_fn_with_state(admin.clone(), authorize));
+    let external =
+        manual::external().route_layer(middleware::from_fn_with_state(admin.clone(), authorize));
     Router::new()
         .nest("/v1", v1)
+        .merge(external)
         .merge(workers::protocol())
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(|| async { "ok\n" }))

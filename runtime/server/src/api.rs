@@ -4,6 +4,7 @@
 
 mod decision;
 mod error;
+mod manual;
 mod policies;
 mod replicas;
 
@@ -14,6 +15,9 @@ use crate::spec::{DeploymentName, Digest, PolicyName, RawSpec, World};
 
 pub use decision::{Decision, DecisionList, LimitedBy, Wish};
 pub use error::{ApiError, ErrorBody, ErrorCode};
+pub use manual::{
+    AddReplicas, ExternalScale, ExternallyScaled, Pause, Readiness, ReplicasChanged, SetReplicas,
+};
 pub use policies::{
     PolicyTest, PolicyVersion, PolicyVersions, Rollback, Shadow, ShadowDecision, TestPolicy,
     TestedAnswer, TestedTick, Via,

@@ -5,7 +5,9 @@
 
 mod components;
 mod deployments;
+mod invoke;
 mod live_policy;
+pub mod manual;
 mod policies;
 mod revisions;
 mod surroundings;

@@ -129,6 +129,7 @@ pub struct Deployment {
     timed_out: AtomicU64,
     held: Mutex<Option<u32>>,
     ask_now: AtomicBool,
+    decided: AtomicU64,
     loops: AtomicU64,
     proxied: AtomicU64,
     is_deleted: AtomicBool,
@@ -163,6 +164,7 @@ impl Deployment {
             timed_out: AtomicU64::new(0),
             held: Mutex::default(),
             ask_now: AtomicBool::new(false),
+            decided: AtomicU64::new(0),
             loops: AtomicU64::new(0),
             proxied: AtomicU64::new(0),
             is_deleted: AtomicBool::new(false),
@@ -190,11 +192,9 @@ impl Deployment {
         *self.held.lock()
     }
 
-    /// Sets it, for this and all further revisions.
-    pub fn hold(&self, count: Option<u32>) {
-        *self.held.lock() = count;
-        self.live().pool.hold(count, clock::now());
-        self.attention.notify_one();
+    /// Sets it, for further revisions. Answers what it was.
+    pub fn set_held(&self, count: Option<u32>) -> Option<u32> {
+        std::mem::replace(&mut *self.held.lock(), count)
     }
 
     /// A revision that serves one call beside the live one. It is looked after until it is empty.
@@ -292,6 +292,7 @@ impl Deployment {
             decision.shadow = Some(early);
         }
         decisions.push_back(Logged { seen, wanted, decision });
+        self.decided.fetch_add(1, Ordering::Release);
         if decisions.len() > DECISIONS_MAX {
             decisions.pop_front();
         }
@@ -317,6 +318,11 @@ impl Deployment {
     /// Puts a policy in the shadow, or takes it away.
     pub fn set_shadow(&self, shadow: Option<Arc<Shadow>>) {
         *self.shadow.lock() = shadow;
+    }
+
+    /// How many decisions were ever added to the log.
+    pub fn decision_count(&self) -> u64 {
+        self.decided.load(Ordering::Acquire)
     }
 
     /// The last `limit` decisions, newest last.

@@ -70,14 +70,27 @@ impl Dispatch {
         deployment: &Deployment,
         inbound: Inbound,
     ) -> Result<Response<ResponseBody>, Failure> {
-        let live = deployment.live();
-        if let Some(front) = live.front.clone() {
-            return Box::pin(self.serve_behind(&front, deployment, live, inbound)).await;
-        }
-        self.serve_pooled(deployment, live, inbound).await
+        self.serve_with(deployment, deployment.live(), inbound).await
     }
 
-    /// Serves a request with the replicas of a deployment.
+    /// Serves a request with a revision, or the live one if that takes no more.
+    ///
+    /// # Errors
+    ///
+    /// What the caller is told instead of an answer.
+    pub async fn serve_with(
+        &self,
+        deployment: &Deployment,
+        revision: Arc<Revision>,
+        inbound: Inbound,
+    ) -> Result<Response<ResponseBody>, Failure> {
+        match revision.front.clone() {
+            Some(front) => Box::pin(self.serve_behind(&front, deployment, revision, inbound)).await,
+            None => self.serve_pooled(deployment, revision, inbound).await,
+        }
+    }
+
+    /// Serves a request with the replicas of a revision.
     async fn serve_pooled(
         &self,
         deployment: &Deployment,

@@ -196,6 +196,10 @@ fn question(
         memory.release(slots, &deployment.name);
         return None;
     }
+    let held = deployment.held();
+    if let Some(held) = held {
+        memory.claim(slots, &deployment.name, live.demand, held);
+    }
     let scaler = Arc::clone(&deployment.scaling.lock().scaler);
     // With the replicas even if the live policy does not read them: the next one may.
     live.pool.close_idle_connections();
@@ -208,7 +212,8 @@ fn question(
     if let Some(shadow) = deployment.shadow() {
         shadow.ask(deployment, &seen);
     }
-    Some(Question { seen, scaler })
+    // An operator decides; the past is kept for when the policy does again.
+    held.is_none().then_some(Question { seen, scaler })
 }
 
 /// Makes a decision of an answer. When the policy wants to be asked again can bring the next tick

@@ -92,6 +92,10 @@ error_codes! {
     NameTaken = "name-taken", CONFLICT;
     /// A deployment or policy still needs the component.
     ComponentInUse = "component-in-use", CONFLICT;
+    /// It cannot be done as things are now.
+    Conflict = "conflict", CONFLICT;
+    /// The deployment's number of replicas is not set from outside.
+    ExternalScalerOff = "external-scaler-off", PRECONDITION_FAILED;
     /// The policy refused its configuration, or failed to start.
     PolicyCreateFailed = "policy-create-failed", UNPROCESSABLE_ENTITY;
     /// The policy failed on the observations of the last minutes.

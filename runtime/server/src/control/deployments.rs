@@ -204,7 +204,8 @@ impl Control {
         let deployment =
             Deployment::new(name, Arc::clone(&revision), policies, parts, record.created_at_ms);
         self.native.settle_crew(&deployment, &revision);
-        deployment.hold(record.held);
+        deployment.set_held(record.held);
+        revision.pool.hold(record.held, clock::now());
         if let Some(shadow) = record.shadow {
             self.restore_shadow(&deployment, shadow).await;
         }

@@ -196,7 +196,7 @@ impl Control {
     }
 
     /// Writes a deployment's record as it is, with this shadow.
-    async fn save(
+    pub(super) async fn save(
         &self,
         deployment: &Arc<Deployment>,
         shadow: Option<&Shadow>,

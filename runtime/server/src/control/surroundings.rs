@@ -5,8 +5,8 @@ use crate::api::{ApiError, ErrorCode};
 use crate::deployment::Parts;
 use crate::dispatch::front::Stand;
 use crate::spec::{DeploymentName, DeploymentSpec, OutboundSpec, SecretFrom};
-use crate::wasm::surroundings::Surroundings;
-use samovar_outbound::{AddressPolicy, AllowList, Client, Settings};
+use crate::wasm::surroundings::{Outbound, Surroundings};
+use samovar_outbound::{AddressPolicy, AllowList, CallOptions, Client, Settings};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +43,7 @@ impl Control {
     }
 }
 
-fn outbound(spec: &OutboundSpec) -> Result<Client, ApiError> {
+fn outbound(spec: &OutboundSpec) -> Result<Outbound, ApiError> {
     let invalid = |field: &str, error: &dyn std::fmt::Display| {
         ApiError::new(ErrorCode::InvalidField, error.to_string())
             .with_field(format!("spec.outbound.{field}"))
@@ -71,7 +71,14 @@ fn outbound(spec: &OutboundSpec) -> Result<Client, ApiError> {
         response_body_max: spec.response_body,
         ..Settings::default()
     };
-    Client::new(settings).map_err(|error| invalid("ca_files", &error))
+    let client = Client::new(settings).map_err(|error| invalid("ca_files", &error))?;
+    let longest = CallOptions {
+        connect: Some(spec.connect_timeout),
+        first_byte: Some(spec.first_byte_timeout),
+        between_bytes: Some(spec.between_bytes_timeout),
+        deadline: None,
+    };
+    Ok(Outbound { client, longest })
 }
 
 /// Who answers at this URL, whatever its address: the operator named it.

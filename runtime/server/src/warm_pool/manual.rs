@@ -14,6 +14,11 @@ impl WarmPool {
         self.settle(inner);
     }
 
+    /// How many replicas are held; none if nobody does.
+    pub fn held(&self) -> Option<u32> {
+        self.inner.lock().pool.held()
+    }
+
     /// Starts so many more replicas; answers how many there was room for.
     pub fn add(&self, count: u32) -> u32 {
         let mut inner = self.inner.lock();

@@ -1,6 +1,5 @@
 //! Bindings to `samovar:handler` and the interfaces of WASI that are on offer beside `wasi:http`.
 
-#[expect(missing_docs, reason = "generated code")]
 mod generated {
     wasmtime::component::bindgen!({
         path: "../../guest-sdk/wit/handler",

@@ -1,10 +1,11 @@
 //! Requests of guests that go out into the world.
 
-use super::surroundings::Surroundings;
+use super::surroundings::{Outbound, Surroundings};
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use samovar_outbound::{CallOptions, Error};
 use std::io;
+use std::time::Duration;
 use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody};
 
 impl Surroundings {
@@ -18,7 +19,7 @@ impl Surroundings {
         request: Request<WasiBody>,
         options: RequestOptions,
     ) -> Result<Response<WasiBody>, WasiError> {
-        let Some(client) = &self.outbound else {
+        let Some(Outbound { client, longest }) = &self.outbound else {
             let host = request.uri().host().unwrap_or_default();
             self.note(&format!(
                 "request to `{host}` denied: the deployment has no `outbound` that allows any"
@@ -26,9 +27,9 @@ impl Surroundings {
             return Err(WasiError::HttpRequestDenied);
         };
         let options = CallOptions {
-            connect: options.connect_timeout,
-            first_byte: options.first_byte_timeout,
-            between_bytes: options.between_bytes_timeout,
+            connect: shorter(options.connect_timeout, longest.connect),
+            first_byte: shorter(options.first_byte_timeout, longest.first_byte),
+            between_bytes: shorter(options.between_bytes_timeout, longest.between_bytes),
             deadline: None,
         };
         match client.send(request, options).await {
@@ -43,6 +44,11 @@ impl Surroundings {
             }
         }
     }
+}
+
+/// What the guest asks for, if the deployment allows as much.
+fn shorter(asked: Option<Duration>, longest: Option<Duration>) -> Option<Duration> {
+    [asked, longest].into_iter().flatten().min()
 }
 
 /// Whether the operator should see it: a rule that is missing, or a guest that should not be trusted.

@@ -5,7 +5,7 @@ use crate::dispatch::Dispatch;
 use crate::logs::DeploymentLog;
 use crate::spec::{CallAllow, DeploymentName};
 use samovar_keyvalue::Space;
-use samovar_outbound::Client;
+use samovar_outbound::{CallOptions, Client};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
@@ -18,7 +18,7 @@ pub struct Surroundings {
     /// Deployments they may call.
     pub calls: CallAllow,
     /// Sends requests to elsewhere; none if that is not allowed.
-    pub outbound: Option<Client>,
+    pub outbound: Option<Outbound>,
     /// Values of `wasi:config`.
     pub config: BTreeMap<String, String>,
     /// Values of `wasi:keyvalue`; none if the store could not be opened.
@@ -27,6 +27,14 @@ pub struct Surroundings {
     pub gauges: Arc<Gauges>,
     /// What they print, and why something was denied.
     pub log: Arc<DeploymentLog>,
+}
+
+/// Sends requests to elsewhere.
+pub struct Outbound {
+    /// Where to, and over which connections.
+    pub client: Client,
+    /// The longest waits; a guest may ask for shorter ones.
+    pub longest: CallOptions,
 }
 
 /// A bucket that a guest has opened.
