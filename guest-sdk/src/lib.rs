@@ -58,8 +58,8 @@
 //! or `wasip3`. The module [`handler`] has a few short cuts, most of them behind the feature
 //! `handler`, which brings `wasip2` with it.
 //!
-//! A handler of many requests at once implements [`batch::BatchHandler`]. [`lifecycle`] goes with
-//! every kind of handler. The feature `capabilities` has what the host offers beside HTTP, from
+//! A handler of many requests at once implements [`batch::BatchHandler`]. [`mod@lifecycle`] goes
+//! with every kind of handler. The feature `capabilities` has what the host offers beside HTTP, from
 //! handlers of every kind: `config`, `keyvalue`, `logging` and `metrics`. Their functions work only
 //! in a guest; elsewhere they panic.
 
