@@ -59,9 +59,9 @@
 //! `handler`, which brings `wasip2` with it.
 //!
 //! A handler of many requests at once implements [`batch::BatchHandler`]. [`mod@lifecycle`] goes
-//! with every kind of handler. The feature `capabilities` has what the host offers beside HTTP, from
-//! handlers of every kind: `config`, `keyvalue`, `logging` and `metrics`. Their functions work only
-//! in a guest; elsewhere they panic.
+//! with every kind of handler. The feature `capabilities` has what the host offers beside HTTP,
+//! from handlers of every kind: `config`, `keyvalue`, `logging` and `metrics`. Their functions work
+//! only in a guest; elsewhere they panic.
 
 #[cfg(target_arch = "wasm32")]
 mod adapter;
