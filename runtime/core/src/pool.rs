@@ -38,7 +38,7 @@ mod tests;
 use crate::limits::PoolLimits;
 use crate::replica::{Lease, Replica, ReplicaId, State};
 use crate::time::Timestamp;
-pub use action::{Action, Arrival, Health, Refusal};
+pub use action::{Action, Arrival, Health, Leaving, Refusal};
 pub use batching::Batches;
 use batching::Batching;
 pub use control::Counts;
@@ -77,6 +77,8 @@ pub struct Pool<W> {
     /// None if requests are served singly.
     batching: Option<Box<Batching>>,
     actions: VecDeque<Action<W>>,
+    /// Replicas that take no more requests; none if nobody asks.
+    leaving: Option<VecDeque<(Lease, Leaving)>>,
     starting: u32,
     ready: u32,
     /// Ready replicas that take no more requests. They are in no free list, and all of them serve.
@@ -123,6 +125,7 @@ impl<W> Pool<W> {
             vacant: Vec::new(),
             next_id: 0,
             actions: VecDeque::new(),
+            leaving: None,
             starting: 0,
             ready: 0,
             spent: 0,
@@ -300,6 +303,24 @@ impl<W> Pool<W> {
         self.shed_held(now);
     }
 
+    /// From now on [`Pool::next_leaving`] answers.
+    pub fn watch_leaving(&mut self) {
+        self.leaving.get_or_insert_default();
+    }
+
+    /// The next replica that takes no more requests but still serves some. Each is told once for
+    /// each reason; that it is gone is an [`Action`].
+    pub fn next_leaving(&mut self) -> Option<(Lease, Leaving)> {
+        self.leaving.as_mut()?.pop_front()
+    }
+
+    fn note_leaving(&mut self, slot: u32, why: Leaving) {
+        if self.leaving.is_some() {
+            let lease = Lease { slot, id: self.at(slot).id };
+            self.leaving.get_or_insert_default().push_back((lease, why));
+        }
+    }
+
     /// The next thing for the owner to do; none when all is done.
     pub fn next_action(&mut self) -> Option<Action<W>> {
         self.actions.pop_front()
@@ -328,6 +349,7 @@ impl<W> Pool<W> {
     fn offer(&mut self, slot: u32, now: Timestamp) {
         if self.is_spent(slot) {
             self.spent += 1;
+            self.note_leaving(slot, Leaving::Spent);
             self.refill(now);
         } else {
             let busy = self.at(slot).places;
@@ -365,6 +387,7 @@ impl<W> Pool<W> {
         if idle {
             self.remove(lease, now);
         } else {
+            self.note_leaving(lease.slot, Leaving::Draining);
             self.refill(now);
         }
     }

@@ -36,6 +36,7 @@ pub async fn run(config: ServerConfig, fault_injection: bool) -> anyhow::Result<
     init_logging(config.log_format);
     clock::now(); // The clock starts with the server.
     store::ignore_sigxfsz();
+    forbid_core_files();
     let store = Arc::new(Store::open(&config.data).map_err(anyhow::Error::from)?);
     tracing::info!("data folder {}", store.folder().display());
     // Ports before the slow part: a port in use is told at once. Nothing is accepted yet.
@@ -121,6 +122,15 @@ async fn drained(control: &Control, connections: &TaskTracker) {
     // Guests may go on after their response was sent.
     while control.deployments.list().iter().any(|deployment| deployment.counts().ongoing > 0) {
         tokio::time::sleep(DRAIN_POLL).await;
+    }
+}
+
+/// Memory holds secrets, of the server and of the processes it starts, which inherit the limit. One
+/// byte rather than none: where cores go through a pipe, Linux writes them in spite of a zero.
+fn forbid_core_files() {
+    let limit = rustix::process::Rlimit { current: Some(1), maximum: Some(1) };
+    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Core, limit) {
+        tracing::warn!("core files cannot be switched off: {error}");
     }
 }
 

@@ -24,7 +24,7 @@ use samovar_core::calls::{Extent, Place, PoolId};
 use samovar_core::histogram::Histogram;
 use samovar_core::limits::PoolLimits;
 use samovar_core::observation::Observation;
-use samovar_core::pool::{Action, Arrival, Counts, Health, Outcome, Pool, Totals};
+use samovar_core::pool::{Action, Arrival, Counts, Health, Leaving, Outcome, Pool, Totals};
 use samovar_core::replica::{Lease, ReplicaId, ReplicaKind, ReplicaView, State};
 use samovar_core::time::Timestamp;
 use slot::{Body, Inner, Slot, Waiter};
@@ -90,7 +90,11 @@ impl WarmPool {
         log: Arc<DeploymentLog>,
         shared: Shared,
     ) -> Arc<Self> {
-        let inner = Mutex::new(Inner::new(Pool::new(settings.limits.clone(), clock::now())));
+        let mut decisions = Pool::new(settings.limits.clone(), clock::now());
+        if settings.calls.is_some() {
+            decisions.watch_leaving();
+        }
+        let inner = Mutex::new(Inner::new(decisions));
         let closing = CancellationToken::new();
         let pool = Arc::new_cyclic(|this| {
             let this = this.clone();
@@ -297,7 +301,10 @@ impl WarmPool {
         if self.settings.batches.is_some() {
             self.set_timer(&mut inner);
         }
+        let short = self.tell_leaving(&mut inner);
         let Some(mut action) = inner.pool.next_action() else {
+            drop(inner);
+            short.iter().for_each(|pool| pool.make_way());
             return;
         };
         let mut batches = Vec::new();
@@ -309,8 +316,12 @@ impl WarmPool {
                     inner.occupy(lease);
                     starts.push(lease);
                 }
-                Action::Drop(lease) => dropped.push(inner.vacate(lease)),
+                Action::Drop(lease) => {
+                    self.tell_gone(lease);
+                    dropped.push(inner.vacate(lease));
+                }
                 Action::Cut(lease) => {
+                    self.tell_gone(lease);
                     let slot = inner.vacate(lease);
                     if let Some(slot) = &slot {
                         slot.cut.cancel();
@@ -341,6 +352,31 @@ impl WarmPool {
         }
         for (granted, members) in batches {
             self.serve_batch(granted, members);
+        }
+        short.iter().for_each(|pool| pool.make_way());
+    }
+
+    /// Says which replicas take no more requests, so that calls do not count on their places, nor
+    /// those that wait for others. Answers which pools are short of a replica by that.
+    fn tell_leaving(&self, inner: &mut Inner) -> Vec<Arc<WarmPool>> {
+        let mut short = Vec::new();
+        let Some(calls) = &self.settings.calls else { return short };
+        while let Some((lease, why)) = inner.pool.next_leaving() {
+            match why {
+                Leaving::Draining => calls.drains(self.id, lease.id),
+                Leaving::Spent => {
+                    let extent = self.extent_of(&inner.pool);
+                    let places = self.settings.limits.concurrency;
+                    short.extend(calls.spent(extent, lease.id, places));
+                }
+            }
+        }
+        short
+    }
+
+    fn tell_gone(&self, lease: Lease) {
+        if let Some(calls) = &self.settings.calls {
+            calls.gone(self.id, lease.id);
         }
     }
 

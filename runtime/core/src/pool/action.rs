@@ -24,6 +24,15 @@ pub enum Action<W> {
     Refuse(W, Refusal),
 }
 
+/// Why a replica takes no more requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// It drains, and another one may take its room.
+    Draining,
+    /// It was given the last request of its life, and counts towards `max` until that has ended.
+    Spent,
+}
+
 /// Why a request gets no replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {

@@ -10,6 +10,7 @@ mod crashes;
 mod dispatch;
 mod external;
 mod holding;
+mod leaving;
 mod life;
 mod lightning;
 mod manual;

@@ -1,5 +1,7 @@
 //! Prometheus metrics, read from the pools when they are asked for.
 
+mod calls;
+
 use super::Admin;
 use crate::deployment::Deployment;
 use axum::extract::State;
@@ -30,6 +32,7 @@ pub async fn metrics(State(admin): State<Admin>) -> Response {
     requests(&mut text, &list);
     policies(&mut text, &list);
     shadows(&mut text, &list);
+    calls::write(&mut text, &admin, &list);
     latencies(&mut text, &list);
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], text).into_response()
@@ -224,14 +227,7 @@ fn latencies(text: &mut String, list: &Deployments) {
     let help = "Time from arrival to the end of the response, live revision.";
     head(text, &Family { name, kind: "histogram", help });
     for deployment in list {
-        let latencies = deployment.live().pool.latencies();
         let label = format!("deployment=\"{}\"", deployment.name);
-        for bound in LATENCY_BOUNDS {
-            let count = latencies.count_at_most(Duration::from_secs_f64(bound));
-            _ = writeln!(text, "{name}_bucket{{{label},le=\"{bound}\"}} {count}");
-        }
-        let (total, sum) = (latencies.total(), latencies.sum().as_secs_f64());
-        _ = writeln!(text, "{name}_bucket{{{label},le=\"+Inf\"}} {total}");
-        _ = writeln!(text, "{name}_sum{{{label}}} {sum}\n{name}_count{{{label}}} {total}");
+        calls::histogram(text, name, &label, &deployment.live().pool.latencies());
     }
 }

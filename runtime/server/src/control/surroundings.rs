@@ -31,7 +31,6 @@ impl Control {
         parts: &Parts,
     ) -> Result<Arc<Surroundings>, ApiError> {
         Ok(Arc::new(Surroundings {
-            name: name.clone(),
             dispatch: Arc::downgrade(&self.dispatch),
             calls: spec.calls.allow.clone(),
             outbound: spec.outbound.as_ref().map(outbound).transpose()?,

@@ -11,8 +11,6 @@ use std::sync::{Arc, Weak};
 
 /// What the guests of one revision may reach.
 pub struct Surroundings {
-    /// Whose guests they are.
-    pub name: DeploymentName,
     /// Serves calls to other deployments.
     pub dispatch: Weak<Dispatch>,
     /// Deployments they may call.

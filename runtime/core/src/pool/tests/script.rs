@@ -103,6 +103,16 @@ impl Player {
             }
             "retry" => self.retry(rest),
             "batches" => self.show_batches(),
+            "list" => self.list(),
+            _ => self.operate(verb, rest),
+        }
+        self.settle();
+    }
+
+    /// What operators do, and one more for a chain.
+    fn operate(&mut self, verb: &str, rest: &[&str]) {
+        let now = self.now;
+        match verb {
             "hold" => self.pool.hold(rest[0].parse().ok(), now),
             "add" => {
                 let added = self.pool.add(rest[0].parse().expect("a count"), now);
@@ -110,7 +120,7 @@ impl Player {
             }
             "remove" | "restart" => {
                 let id = id_of(rest[0]);
-                let done = match *verb {
+                let done = match verb {
                     "remove" => self.pool.remove_replica(id, now),
                     _ => self.pool.restart(id, now),
                 };
@@ -122,26 +132,8 @@ impl Player {
                 let has_room = self.pool.start_one_more(now);
                 self.say(if has_room { "one more" } else { "no room for more" });
             }
-            "list" => {
-                for view in self.pool.replica_views(now) {
-                    let (idle, age) = (view.idle, view.age);
-                    let kind = match view.kind {
-                        ReplicaKind::External => "external ",
-                        ReplicaKind::Wasm | ReplicaKind::Process => "",
-                    };
-                    let state = match view.state {
-                        State::Draining { deadline } => {
-                            format!("Draining until {}", time(deadline))
-                        }
-                        state => format!("{state:?}"),
-                    };
-                    let state = format!("{kind}{state}, {} ongoing", view.ongoing);
-                    self.say(&format!("r{} {state}, idle {idle:?}, age {age:?}", view.id.0));
-                }
-            }
             other => panic!("no such event: {other}"),
         }
-        self.settle();
     }
 
     fn arrive(&mut self, name: &str) {
@@ -275,6 +267,24 @@ impl Player {
             seen.oldest_wait,
             seen.last_used.map(time)
         ));
+    }
+
+    fn list(&mut self) {
+        for view in self.pool.replica_views(self.now) {
+            let (idle, age) = (view.idle, view.age);
+            let kind = match view.kind {
+                ReplicaKind::External => "external ",
+                ReplicaKind::Wasm | ReplicaKind::Process => "",
+            };
+            let state = match view.state {
+                State::Draining { deadline } => {
+                    format!("Draining until {}", time(deadline))
+                }
+                state => format!("{state:?}"),
+            };
+            let state = format!("{kind}{state}, {} ongoing", view.ongoing);
+            self.say(&format!("r{} {state}, idle {idle:?}, age {age:?}", view.id.0));
+        }
     }
 
     fn lease(&self, name: &str) -> Lease {
