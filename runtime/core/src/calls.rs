@@ -289,8 +289,8 @@ impl Calls {
     }
 
     /// The pool lost places, of the most it may have or of those it has, or time has passed and
-    /// calls still wait. Calls that can never be served any more are refused, those first whose
-    /// refusal lets others go on.
+    /// calls still wait. Calls that can never be served any more are refused, one by one of those
+    /// that the pool depends on, until it can serve.
     pub fn review(&mut self, extent: Extent) -> Review {
         let mut review = Review::default();
         loop {
@@ -309,7 +309,7 @@ impl Calls {
                     return review;
                 }
                 Verdict::Stuck => {
-                    let Some(at) = search.culprit(extent.pool) else { return review };
+                    let Some(at) = search.culprit() else { return review };
                     review.refused.push(self.refuse(at));
                 }
             }

@@ -66,10 +66,11 @@ impl<'a> Search<'a> {
 
     /// Whether the thing the search started from proceeds.
     ///
-    /// First with the places that pools have now. If these do not suffice, those pools that hold
-    /// things up and may grow do so: the pool in question alone if that is possible, since before
-    /// this call all others proceeded without. With these rules a pool that may grow proceeds at
-    /// the end whatever it has now, so `Stuck` depends on the capacities only.
+    /// First with the places that pools have now. If these do not suffice, pools that hold things
+    /// up and may grow do so, one after the other in the order in which they were found: the pool
+    /// in question first, which is enough if it may, since before this call all others proceeded
+    /// without. With these rules a pool that may grow proceeds in the end whatever it has now, so
+    /// `Stuck` depends on the capacities only.
     pub fn verdict(&mut self) -> Verdict {
         let mut grown = Vec::new();
         loop {
@@ -77,18 +78,9 @@ impl<'a> Search<'a> {
             if self.visits[0].proceeds {
                 return Verdict::Proceeds(grown);
             }
-            let crowded = self.may_grow();
-            if crowded.is_empty() {
-                return Verdict::Stuck;
-            }
-            let own = crowded.iter().position(|&(at, _)| at <= 1);
-            let chosen = own.map_or(&crowded[..], |index| &crowded[index..=index]);
-            for &(at, pool) in chosen {
-                if !self.visits[at].proceeds {
-                    grown.push(pool);
-                    self.proceed(at);
-                }
-            }
+            let Some((at, pool)) = self.may_grow() else { return Verdict::Stuck };
+            grown.push(pool);
+            self.proceed(at);
         }
     }
 
@@ -98,39 +90,29 @@ impl<'a> Search<'a> {
         self.visits.len()
     }
 
-    /// Of the calls that were looked at and do not proceed, the last one that waits in this pool,
-    /// else in any.
-    pub fn culprit(&self, pool: PoolId) -> Option<u32> {
-        let waiting = self.visits.iter().rev().filter_map(|visit| match visit.thing {
+    /// A waiting call that does not proceed, and that what the search started from depends on: the
+    /// last one that was found.
+    pub fn culprit(&self) -> Option<u32> {
+        self.visits.iter().rev().find_map(|visit| match visit.thing {
             Thing::Node(at) if !visit.proceeds => match self.graph.node(at).state {
-                State::Waiting(pool) => Some((at, pool)),
+                State::Waiting(_) => Some(at),
                 State::Called | State::Joined | State::Running | State::Replica => None,
             },
             Thing::Node(_) | Thing::Pool(_) => None,
-        });
-        let mut any = None;
-        for (at, found) in waiting {
-            if found == pool {
-                return Some(at);
-            }
-            any = any.or(Some(at));
-        }
-        any
+        })
     }
 
-    /// Pools that do not proceed although they could have more places. All their holders were
-    /// looked at, or they would be looked at still.
-    fn may_grow(&self) -> Vec<(usize, PoolId)> {
-        let visits = self.visits.iter().enumerate();
-        visits
-            .filter_map(|(at, visit)| match visit.thing {
-                Thing::Pool(id) => {
-                    let capacity = u64::from(self.graph.pools[&id].capacity);
-                    (!visit.proceeds && visit.blocked < capacity).then_some((at, id))
-                }
-                Thing::Node(_) => None,
-            })
-            .collect()
+    /// The first pool that does not proceed although it could have more places. All its holders
+    /// were looked at, or they would be looked at still.
+    fn may_grow(&self) -> Option<(usize, PoolId)> {
+        let mut visits = self.visits.iter().enumerate();
+        visits.find_map(|(at, visit)| match visit.thing {
+            Thing::Pool(id) => {
+                let capacity = u64::from(self.graph.pools[&id].capacity);
+                (!visit.proceeds && visit.blocked < capacity).then_some((at, id))
+            }
+            Thing::Node(_) => None,
+        })
     }
 
     fn run(&mut self) {
@@ -226,9 +208,7 @@ impl<'a> Search<'a> {
     fn proceed(&mut self, at: usize) {
         let mut found = vec![at];
         while let Some(on) = found.pop() {
-            if mem::replace(&mut self.visits[on].proceeds, true) {
-                continue;
-            }
+            self.visits[on].proceeds = true;
             for dependent in mem::take(&mut self.visits[on].dependents) {
                 let waits = &mut self.visits[dependent];
                 if let Thing::Node(_) = waits.thing {

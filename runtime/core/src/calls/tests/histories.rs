@@ -90,37 +90,11 @@ fn take(owner: &mut Owner, step: Step) {
     }
 }
 
-/// No more requests come: all that are there must come to an end by themselves.
-fn run_out(owner: &mut Owner, order: usize) {
-    loop {
-        while !owner.is_idle() {
-            owner.finish(order);
-        }
-        let able: Vec<u32> = owner.world.able().collect();
-        if let Some(id) = pick(&able, order) {
-            owner.end(id);
-            continue;
-        }
-        let before = owner.world.clone();
-        owner.tick();
-        if owner.is_idle() && owner.world == before {
-            break;
-        }
-    }
-    assert!(owner.world.requests.is_empty(), "somebody waits for ever: {owner:?}");
-    for pool in 0..owner.world.pools.len() {
-        while let Some(&replica) = owner.world.pools[pool].replicas.keys().next() {
-            owner.drain(pool, replica);
-        }
-    }
-    assert!(owner.calls.is_forgotten(), "{owner:?}");
-}
-
 fn live(mut owner: Owner, steps: &[Step], order: usize) -> Owner {
     for step in steps {
         take(&mut owner, *step);
     }
-    run_out(&mut owner, order);
+    owner.run_out(order);
     owner
 }
 

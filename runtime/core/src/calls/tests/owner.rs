@@ -235,7 +235,33 @@ impl Owner {
         }
     }
 
-    pub fn is_idle(&self) -> bool {
+    /// No more requests come: all that are there must come to an end by themselves.
+    pub fn run_out(&mut self, order: usize) {
+        loop {
+            while !self.is_idle() {
+                self.finish(order);
+            }
+            let able: Vec<u32> = self.world.able().collect();
+            if !able.is_empty() {
+                self.end(able[order % able.len()]);
+                continue;
+            }
+            let before = self.world.clone();
+            self.tick();
+            if self.is_idle() && self.world == before {
+                break;
+            }
+        }
+        assert!(self.world.requests.is_empty(), "somebody waits for ever: {self:?}");
+        for pool in 0..self.world.pools.len() {
+            while let Some(&replica) = self.world.pools[pool].replicas.keys().next() {
+                self.drain(pool, replica);
+            }
+        }
+        assert!(self.calls.is_forgotten(), "{self:?}");
+    }
+
+    fn is_idle(&self) -> bool {
         self.halves.is_empty()
     }
 
