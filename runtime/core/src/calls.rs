@@ -12,8 +12,9 @@
 //! waiting call is served once any place of its pool is free: those before it in the queue are
 //! served first, and these end by themselves. So a pool is *stuck* if and only if all the places it
 //! may ever have are held by requests each of which waits, directly or through what it called, for
-//! a call to a stuck pool; `calls/search.rs` has the rules. Requests from outside that make no calls
-//! are not registered, and count as able to end. That somebody may give up, by a time-out or because its client left, does not count.
+//! a call to a stuck pool; `calls/search.rs` has the rules. Requests from outside that make no
+//! calls are not registered, and count as able to end. That somebody may give up, by a time-out or
+//! because its client left, does not count.
 //!
 //! Of all that happens, only these make a pool stuck: a call starts to wait ([`Calls::waits`]), or
 //! a pool loses places ([`Calls::spent`], [`Calls::review`]). The rest adds requests and calls that
