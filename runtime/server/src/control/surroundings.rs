@@ -92,7 +92,7 @@ pub(super) fn stand_in(url: &str, timeout: Duration) -> Result<Stand, ApiError> 
     };
     let uri: http::Uri = url.parse().map_err(|error: http::uri::InvalidUri| invalid(&error))?;
     let settings = Settings {
-        allow: AllowList::parse(["*"]).map_err(|error| invalid(&error))?,
+        allow: AllowList::parse(["*:*"]).map_err(|error| invalid(&error))?,
         addresses: AddressPolicy::parse(["loopback", "private", "link-local"])
             .map_err(|error| invalid(&error))?,
         first_byte_timeout: timeout,

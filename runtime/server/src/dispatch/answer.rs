@@ -173,8 +173,7 @@ impl Failure {
         let code = self.code.as_str();
         let mut error = serde_json::json!({ "code": code, "message": self.message });
         if !self.faults.is_empty() {
-            let told = |fault: &Fault| serde_json::json!({ "pointer": fault.pointer, "reason": fault.reason });
-            error["faults"] = self.faults.iter().map(told).collect();
+            error["faults"] = self.faults.iter().map(|fault| serde_json::json!(fault)).collect();
         }
         let body = serde_json::json!({ "error": error });
         let body = Bytes::from(format!("{body}\n"));

@@ -118,9 +118,10 @@ impl Dispatch {
             }
         }
         let bytes_max = live.request_limits.response_body_bytes;
+        let is_head = inbound.request.method() == Method::HEAD;
         let response = self.serve_pooled(deployment, live, inbound).await?;
         match &front.output {
-            Some(schema) if response.status().is_success() => {
+            Some(schema) if response.status().is_success() && !is_head => {
                 checked_output(schema, bytes_max, response).await
             }
             Some(_) | None => Ok(response),
@@ -149,7 +150,7 @@ impl Dispatch {
             }
             Stand::Url(url, client) => {
                 let (mut parts, body) = inbound.request.into_parts();
-                parts.uri = url.clone();
+                parts.uri = below(url, &parts.uri).map_err(|error| failed(error.to_string()))?;
                 parts.headers.remove(header::HOST);
                 samovar_proxy::headers::clean_request(&mut parts.headers);
                 let request = Request::from_parts(parts, body);
@@ -186,6 +187,18 @@ impl Docs {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         Some(response)
     }
+}
+
+/// A URL with the path and the query of a request added to its own path.
+fn below(url: &Uri, request: &Uri) -> Result<Uri, http::Error> {
+    let path = match request.path() {
+        "/" => url.path().to_owned(),
+        rest => format!("{}{rest}", url.path().trim_end_matches('/')),
+    };
+    let query = request.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let builder = Uri::builder().scheme(url.scheme_str().unwrap_or("http"));
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    builder.authority(authority).path_and_query(format!("{path}{query}")).build()
 }
 
 fn check_endpoint(endpoint: &str, method: &Method, path: &str) -> Result<(), Failure> {
@@ -289,6 +302,17 @@ mod tests {
         assert!(!cold(Some(8.0)).steps_in(2, 15));
         assert!(cold(Some(8.0)).steps_in(2, 16), "as many as Lightning's bound");
         assert!(cold(Some(0.5)).steps_in(2, 1));
+    }
+
+    #[test]
+    fn what_follows_the_route_is_added_to_a_url() {
+        let below = |url: &str, request: &str| {
+            below(&url.parse().unwrap(), &request.parse().unwrap()).unwrap().to_string()
+        };
+        assert_eq!(below("https://a.example:1/predict", "/"), "https://a.example:1/predict");
+        assert_eq!(below("https://a.example/p/", "/x/y?z=1"), "https://a.example/p/x/y?z=1");
+        assert_eq!(below("http://a.example", "http://b/?z"), "http://a.example/?z");
+        assert_eq!(below("http://a.example", "/x"), "http://a.example/x");
     }
 
     #[test]
