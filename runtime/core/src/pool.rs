@@ -234,6 +234,8 @@ impl<W> Pool<W> {
             replica.leave(requests);
             if replica.ongoing == 0 {
                 self.retire(lease, now);
+            } else {
+                self.note_spent(lease.slot);
             }
             return;
         }
@@ -308,10 +310,15 @@ impl<W> Pool<W> {
         self.leaving.get_or_insert_default();
     }
 
-    /// The next replica that takes no more requests but still serves some. Each is told once for
-    /// each reason; that it is gone is an [`Action`].
+    /// The next replica that takes no more requests but still serves some. That it is gone is an
+    /// [`Action`].
     pub fn next_leaving(&mut self) -> Option<(Lease, Leaving)> {
         self.leaving.as_mut()?.pop_front()
+    }
+
+    fn note_spent(&mut self, slot: u32) {
+        let idle = self.limits.concurrency.saturating_sub(self.at(slot).places);
+        self.note_leaving(slot, Leaving::Spent { idle });
     }
 
     fn note_leaving(&mut self, slot: u32, why: Leaving) {
@@ -349,7 +356,7 @@ impl<W> Pool<W> {
     fn offer(&mut self, slot: u32, now: Timestamp) {
         if self.is_spent(slot) {
             self.spent += 1;
-            self.note_leaving(slot, Leaving::Spent);
+            self.note_spent(slot);
             self.refill(now);
         } else {
             let busy = self.at(slot).places;

@@ -16,7 +16,7 @@ use header::Signer;
 use http::HeaderMap;
 use parking_lot::Mutex;
 pub use running::Running;
-use samovar_core::calls::{CallId, Calls, Extent, Place, PoolId};
+use samovar_core::calls::{CallId, Calls, Extent, Place, PoolId, Review};
 use samovar_core::replica::ReplicaId;
 use samovar_core::time::Timestamp;
 use std::collections::HashMap;
@@ -41,6 +41,16 @@ struct Known {
 }
 
 impl Known {
+    /// Tells those who can't be served any more. Answers which pools need a replica more.
+    fn take(&mut self, review: Review) -> Vec<Arc<WarmPool>> {
+        for refused in review.refused {
+            if let Some(waiting) = self.waiting.remove(&refused.call) {
+                _ = waiting.send(refused.to_string());
+            }
+        }
+        self.pools(&review.grow)
+    }
+
     fn pools(&self, ids: &[PoolId]) -> Vec<Arc<WarmPool>> {
         ids.iter().filter_map(|id| self.pools.get(id)?.upgrade()).collect()
     }
@@ -95,17 +105,12 @@ impl Registry {
         self.known.lock().graph.drains(pool, replica);
     }
 
-    /// A replica takes no more requests but keeps its room until it has ended. Called under the
-    /// lock of its pool. Answers which pools need a replica more.
-    pub fn spent(&self, extent: Extent, replica: ReplicaId, places: u32) -> Vec<Arc<WarmPool>> {
+    /// A replica takes no more requests but keeps its room, of which so many places are idle, until
+    /// it has ended. Called under the lock of its pool. Answers which pools need a replica more.
+    pub fn spent(&self, extent: Extent, replica: ReplicaId, idle: u32) -> Vec<Arc<WarmPool>> {
         let mut known = self.known.lock();
-        let review = known.graph.spent(extent, replica, places);
-        for refused in review.refused {
-            if let Some(waiting) = known.waiting.remove(&refused.call) {
-                _ = waiting.send(refused.to_string());
-            }
-        }
-        known.pools(&review.grow)
+        let review = known.graph.spent(extent, replica, idle);
+        known.take(review)
     }
 
     /// A replica is gone. Called under the lock of its pool.
@@ -118,11 +123,26 @@ impl Registry {
         Call { registry: Arc::clone(self), id }
     }
 
-    /// A call was given a place.
-    fn granted(&self, call: &Call, place: Place) {
+    /// A call was given a place. Called under the lock of the pool.
+    pub fn granted(&self, call: CallId, place: Place) {
         let mut known = self.known.lock();
-        known.waiting.remove(&call.id);
-        known.graph.granted(call.id, place);
+        known.waiting.remove(&call);
+        known.graph.granted(call, place);
+    }
+
+    /// A call has ended.
+    pub fn ended(&self, call: CallId) {
+        let mut known = self.known.lock();
+        known.waiting.remove(&call);
+        known.graph.ended(call);
+    }
+
+    /// Time has passed and calls still wait for this pool, whose lock is held. Answers which pools
+    /// need a replica more.
+    pub fn review(&self, extent: Extent) -> Vec<Arc<WarmPool>> {
+        let mut known = self.known.lock();
+        let review = known.graph.review(extent);
+        known.take(review)
     }
 }
 
@@ -181,8 +201,6 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let mut known = self.registry.known.lock();
-        known.waiting.remove(&self.id);
-        known.graph.ended(self.id);
+        self.registry.ended(self.id);
     }
 }

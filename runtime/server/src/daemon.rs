@@ -103,10 +103,15 @@ pub async fn run(config: ServerConfig, fault_injection: bool) -> anyhow::Result<
         }
     }
     let longest = control.stop_replicas();
+    control.farewells.close();
+    let all_ended = async {
+        native.ended().await;
+        control.farewells.wait().await;
+    };
     tokio::select! {
-        () = native.ended() => {}
-        () = tokio::time::sleep(longest) => tracing::warn!("native replicas were killed"),
-        () = signals.next() => tracing::warn!("native replicas were killed by a second signal"),
+        () = all_ended => {}
+        () = tokio::time::sleep(longest) => tracing::warn!("replicas were killed"),
+        () = signals.next() => tracing::warn!("replicas were killed by a second signal"),
     }
     Ok(())
 }

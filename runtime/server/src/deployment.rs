@@ -3,6 +3,7 @@
 mod gauges;
 mod history;
 mod recorder;
+mod registry;
 mod revision;
 mod shadow;
 mod work;
@@ -13,12 +14,10 @@ use crate::logs::DeploymentLog;
 use crate::native::Crew;
 use crate::policy::Scaler;
 use crate::spec::{DeploymentName, DeploymentSpec, Digest, PolicyName};
-use arc_swap::{ArcSwap, Guard};
-use dashmap::DashMap;
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use samovar_core::pool::{Counts, Totals};
 use samovar_core::ring::Ring;
-use samovar_core::route::Routes;
 use samovar_core::time::Timestamp;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,6 +30,7 @@ const DECISIONS_MAX: usize = 1000;
 pub use gauges::Gauges;
 pub use history::History;
 pub use recorder::{Event, Recorder, Recording};
+pub use registry::Deployments;
 pub use revision::{RequestLimits, Revision};
 pub use shadow::Shadow;
 pub use work::{WorkTally, Workload};
@@ -416,6 +416,7 @@ impl Deployment {
                 draining: counts.draining,
             },
             target: counts.target,
+            held: self.held(),
             queued: counts.queued.into(),
             ongoing: counts.ongoing.into(),
             policy: self.scaling.lock().to_api(),
@@ -452,65 +453,4 @@ pub struct Parts {
     pub work: Arc<WorkTally>,
     /// The workers that report to it.
     pub crew: Arc<Crew>,
-}
-
-/// All deployments, by name and by route.
-#[derive(Default)]
-pub struct Deployments {
-    by_name: DashMap<DeploymentName, Arc<Deployment>>,
-    routes: ArcSwap<Routes<Arc<Deployment>>>,
-    /// Held while routes are made, or of two changes at once one could be lost.
-    routing: Mutex<()>,
-}
-
-impl Deployments {
-    /// The routes of this moment.
-    pub fn routes(&self) -> Guard<Arc<Routes<Arc<Deployment>>>> {
-        self.routes.load()
-    }
-
-    /// One deployment.
-    pub fn get(&self, name: &DeploymentName) -> Option<Arc<Deployment>> {
-        self.by_name.get(name).map(|entry| Arc::clone(entry.value()))
-    }
-
-    /// All deployments, by name.
-    pub fn list(&self) -> Vec<Arc<Deployment>> {
-        let mut list: Vec<_> = self.by_name.iter().map(|entry| Arc::clone(entry.value())).collect();
-        list.sort_by(|a, b| a.name.cmp(&b.name));
-        list
-    }
-
-    /// Adds a new deployment and its route.
-    pub fn add(&self, deployment: Arc<Deployment>) {
-        let route = deployment.live().spec.route.clone();
-        self.by_name.insert(deployment.name.clone(), Arc::clone(&deployment));
-        let _routing = self.routing.lock();
-        self.routes.store(Arc::new(self.routes.load().with(&route, deployment)));
-    }
-
-    /// Adds deployments, then routes to all of them.
-    pub fn insert(&self, deployments: impl IntoIterator<Item = Arc<Deployment>>) {
-        for deployment in deployments {
-            self.by_name.insert(deployment.name.clone(), deployment);
-        }
-        self.reroute();
-    }
-
-    /// Takes one away.
-    pub fn remove(&self, name: &DeploymentName) {
-        self.by_name.remove(name);
-        self.reroute();
-    }
-
-    /// Makes the routes anew, after a deployment or its route changed.
-    pub fn reroute(&self) {
-        let _routing = self.routing.lock();
-        let routes = Routes::new(
-            self.list()
-                .into_iter()
-                .map(|deployment| (deployment.live().spec.route.clone(), deployment)),
-        );
-        self.routes.store(Arc::new(routes));
-    }
 }

@@ -11,7 +11,7 @@ mod call;
 pub mod front;
 mod work;
 
-use crate::calls::{Origin, Registry, Running};
+use crate::calls::{Call, Origin, Registry, Running};
 use crate::clock;
 use crate::deployment::{Deployment, Deployments, Recording, RequestLimits, Revision};
 use crate::spec::DeploymentName;
@@ -244,9 +244,10 @@ impl Dispatch {
         origin: &Origin,
     ) -> Result<(Arc<Revision>, Granted), Failure> {
         let mut revision = live;
+        let call = origin.call.as_ref().map(Call::id);
         for _ in 0..ADMISSIONS_MAX {
             check(&revision)?;
-            match revision.pool.arrive(arrived) {
+            match revision.pool.arrive(arrived, call) {
                 Admission::Granted(granted) => return Ok((revision, granted)),
                 Admission::Waiting(waiting) => {
                     let granted = self.wait(deployment, &revision, waiting, origin).await?;

@@ -5,6 +5,7 @@
 //! runs, an instance is made or anything is dropped.
 
 mod batching;
+mod calling;
 mod make;
 mod manual;
 mod slot;
@@ -20,11 +21,11 @@ use crate::wasm::replica::{Instance, SyncInstance};
 pub use batching::Ticketed;
 pub use make::{CodeSource, Source};
 use parking_lot::Mutex;
-use samovar_core::calls::{Extent, Place, PoolId};
+use samovar_core::calls::{CallId, PoolId};
 use samovar_core::histogram::Histogram;
 use samovar_core::limits::PoolLimits;
 use samovar_core::observation::Observation;
-use samovar_core::pool::{Action, Arrival, Counts, Health, Leaving, Outcome, Pool, Totals};
+use samovar_core::pool::{Action, Arrival, Counts, Health, Outcome, Pool, Totals};
 use samovar_core::replica::{Lease, ReplicaId, ReplicaKind, ReplicaView, State};
 use samovar_core::time::Timestamp;
 use slot::{Body, Inner, Slot, Waiter};
@@ -107,47 +108,27 @@ impl WarmPool {
         pool
     }
 
-    /// Tells it from all other pools.
-    pub fn id(&self) -> PoolId {
-        self.id
-    }
-
-    /// How many requests, or batches, it serves at most, and with the replicas it has.
-    pub fn extent(&self) -> Extent {
-        self.extent_of(&self.inner.lock().pool)
-    }
-
-    fn extent_of(&self, pool: &Pool<Waiter>) -> Extent {
-        let PoolLimits { max, concurrency, .. } = self.settings.limits;
-        let counts = pool.counts();
-        let present = counts.ready + counts.starting;
-        let of = |replicas: u32| replicas.saturating_mul(concurrency);
-        Extent { pool: self.id, capacity: of(max), places: of(present) }
-    }
-
-    /// The place of one request, or batch, on a replica.
-    pub fn place_on(&self, lease: Lease) -> Place {
-        Place { extent: self.extent(), replica: lease.id, units: 1 }
-    }
-
-    /// A request arrives.
-    pub fn arrive(self: &Arc<Self>, now: Timestamp) -> Admission {
+    /// A request arrives, by a call if another deployment makes it.
+    pub fn arrive(self: &Arc<Self>, now: Timestamp, call: Option<CallId>) -> Admission {
         let mut inner = self.inner.lock();
         let mut receiver = None;
         let arrival = inner.pool.arrive(
             || {
                 let (sender, waiting) = oneshot::channel();
                 receiver = Some(waiting);
-                Waiter::Alone(sender)
+                Waiter::Alone(sender, call)
             },
             now,
         );
         let admission = match arrival {
-            Arrival::Assigned(lease) => Admission::Granted(inner.grant(lease)),
+            Arrival::Assigned(lease) => {
+                self.tell_granted(&inner.pool, call, lease);
+                Admission::Granted(inner.grant(lease))
+            }
             Arrival::Refused(refusal) => Admission::Refused(refusal),
             Arrival::Queued(ticket) => {
                 let pool = Arc::clone(self);
-                Admission::Waiting(Waiting { pool, ticket, receiver })
+                Admission::Waiting(Waiting { pool, ticket, call, receiver })
             }
         };
         self.settle(inner);
@@ -183,9 +164,11 @@ impl WarmPool {
     pub fn plan(&self, now: Timestamp) -> Option<Timestamp> {
         let mut inner = self.inner.lock();
         inner.pool.plan(now);
+        let short = self.review_calls(&inner.pool);
         self.give_up_unwanted(&inner);
         let wake = inner.pool.next_wake(now);
         self.settle(inner);
+        short.iter().for_each(|pool| pool.make_way());
         wake
     }
 
@@ -328,16 +311,21 @@ impl WarmPool {
                     }
                     dropped.push(slot);
                 }
-                Action::Wake(Waiter::Alone(waiter), lease) => {
+                Action::Wake(Waiter::Alone(waiter, call), lease) => {
+                    self.tell_granted(&inner.pool, call, lease);
                     let granted = inner.grant(lease);
                     if let Err(Ok(granted)) = waiter.send(Ok(granted)) {
                         // Its client left in this very moment.
+                        self.tell_ended(call);
                         inner.give_back(granted);
                     }
                 }
                 Action::Wake(Waiter::InBatch(_), _) => unreachable!("batches leave together"),
-                Action::Batch(members, lease) => batches.push((inner.grant(lease), members)),
-                Action::Refuse(Waiter::Alone(waiter), refusal) => _ = waiter.send(Err(refusal)),
+                Action::Batch(members, lease) => {
+                    let call = self.tell_batch(&inner.pool, &members, lease);
+                    batches.push((inner.grant(lease), members, call));
+                }
+                Action::Refuse(Waiter::Alone(waiter, _), refusal) => _ = waiter.send(Err(refusal)),
                 Action::Refuse(Waiter::InBatch(item), refusal) => item.refuse(refusal),
             }
             match inner.pool.next_action() {
@@ -350,34 +338,10 @@ impl WarmPool {
         for lease in starts {
             self.start(lease);
         }
-        for (granted, members) in batches {
-            self.serve_batch(granted, members);
+        for (granted, members, call) in batches {
+            self.serve_batch(granted, members, call);
         }
         short.iter().for_each(|pool| pool.make_way());
-    }
-
-    /// Says which replicas take no more requests, so that calls do not count on their places, nor
-    /// those that wait for others. Answers which pools are short of a replica by that.
-    fn tell_leaving(&self, inner: &mut Inner) -> Vec<Arc<WarmPool>> {
-        let mut short = Vec::new();
-        let Some(calls) = &self.settings.calls else { return short };
-        while let Some((lease, why)) = inner.pool.next_leaving() {
-            match why {
-                Leaving::Draining => calls.drains(self.id, lease.id),
-                Leaving::Spent => {
-                    let extent = self.extent_of(&inner.pool);
-                    let places = self.settings.limits.concurrency;
-                    short.extend(calls.spent(extent, lease.id, places));
-                }
-            }
-        }
-        short
-    }
-
-    fn tell_gone(&self, lease: Lease) {
-        if let Some(calls) = &self.settings.calls {
-            calls.gone(self.id, lease.id);
-        }
     }
 
     /// Drops what was in a slot; an instance that wants to know it is told first.
@@ -430,14 +394,6 @@ impl WarmPool {
             (None, Source::Process(process)) => process.describe_start(view.id, described),
             (None, Source::External(external)) => external.describe_start(view.id, described),
             (None, Source::Guest { .. }) => described,
-        }
-    }
-}
-
-impl Drop for WarmPool {
-    fn drop(&mut self) {
-        if let Some(calls) = &self.settings.calls {
-            calls.remove_pool(self.id);
         }
     }
 }

@@ -30,7 +30,11 @@ pub enum Leaving {
     /// It drains, and another one may take its room.
     Draining,
     /// It was given the last request of its life, and counts towards `max` until that has ended.
-    Spent,
+    /// Told again each time another one has ended.
+    Spent {
+        /// Places it has that nobody gets any more.
+        idle: u32,
+    },
 }
 
 /// Why a request gets no replica.

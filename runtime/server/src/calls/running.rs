@@ -48,11 +48,8 @@ impl Running {
         until: Timestamp,
     ) -> Arc<Running> {
         let state = match origin.call.take() {
-            Some(call) => {
-                registry.granted(&call, place);
-                // From here on it is this request's to end.
-                State::Known(ManuallyDrop::new(call).id)
-            }
+            // It is known since it got its place. From here on it is this request's to end.
+            Some(call) => State::Known(ManuallyDrop::new(call).id),
             None => State::Unknown,
         };
         let trace = TRACE_HEADERS.map(|name| headers.get(name).cloned());

@@ -102,7 +102,10 @@ impl Control {
         let deployment = self.deployment(name)?;
         let count = match count {
             Some(Held::At(count)) => Some(count),
-            Some(Held::AsItIs) => Some(deployment.counts().target),
+            // A pool that sleeps wants none for now, which is not what is meant.
+            Some(Held::AsItIs) => {
+                Some(deployment.counts().target.max(deployment.live().spec.replicas.min))
+            }
             None => None,
         };
         let most = deployment.live().spec.replicas.max;

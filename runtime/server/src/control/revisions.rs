@@ -228,7 +228,7 @@ async fn try_start(
     let code = code.get().await?;
     let log = Arc::clone(&surroundings.log);
     let output = GuestOutput { log, replica: u64::MAX, fault_injection: false };
-    let end = End { cut: Arc::default(), grace: Duration::ZERO, place: None };
+    let end = End { cut: Arc::default(), grace: Duration::ZERO, place: None, farewell: None };
     let secrets = secrets(spec)?;
     surroundings.log.hide(secrets.values());
     let limits = guest_limits(spec, &secrets);

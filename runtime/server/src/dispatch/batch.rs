@@ -8,8 +8,8 @@ mod json;
 mod native;
 
 use super::{
-    ADMISSIONS_MAX, Dispatch, Failure, FailureCode, Inbound, ResponseBody, refused, unless_stuck,
-    work,
+    ADMISSIONS_MAX, Dispatch, Failure, FailureCode, Inbound, REPLICAS_TRIED_MAX, ResponseBody,
+    UNREACHABLE_PAUSE, refused, unless_stuck, work,
 };
 use crate::calls::{Registry, Running};
 use crate::clock;
@@ -18,7 +18,7 @@ use crate::spec::BatchingSpec;
 use crate::warm_pool::{Granted, Ticketed, WarmPool, Work};
 use bytes::Bytes;
 use http::Response;
-use samovar_core::calls::CallId;
+use samovar_core::calls::{CallId, Place};
 use samovar_core::pool::{Health, Member, Outcome, Refusal};
 use samovar_core::time::Timestamp;
 use std::sync::Arc;
@@ -37,6 +37,8 @@ pub struct Item {
     /// Who calls, if that is another deployment.
     call: Option<CallId>,
     recording: Option<Recording>,
+    /// Replicas that could not be reached with it.
+    tried: u32,
     answer: oneshot::Sender<Told>,
 }
 
@@ -47,6 +49,11 @@ enum Told {
 }
 
 impl Item {
+    /// The call it is, if another deployment makes it.
+    pub fn call(&self) -> Option<CallId> {
+        self.call
+    }
+
     /// The pool will not serve it.
     pub fn refuse(self, refusal: Refusal) {
         _ = self.answer.send(Told::Refused(refusal));
@@ -58,11 +65,22 @@ impl Item {
     }
 }
 
-/// Why a whole batch has no answers, and whether its requests may be tried one by one.
+/// Why a whole batch has no answers, and what may be done about it.
 struct Broken {
     failure: Failure,
-    may_retry: bool,
+    again: Again,
     health: Health,
+}
+
+/// Whether requests of a broken batch are served again, each alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    /// It would end the same way.
+    No,
+    /// Yes, if the deployment wants that: the handler may have acted on them.
+    IfWanted,
+    /// Yes: nothing was sent.
+    Unsent,
 }
 
 /// Serves the batches of one revision.
@@ -85,12 +103,21 @@ impl Batches {
         Batches { registry: Arc::clone(registry), caller, spec, limits }
     }
 
+    /// A batch gets a place, some of it by calls. What it is known as, if its handler can call
+    /// others.
+    pub fn start(&self, calls: &[CallId], place: Place) -> Option<Arc<Running>> {
+        let name = self.caller.as_ref()?;
+        let until = clock::now() + self.limits.request_timeout;
+        Some(Running::start_batch(&self.registry, name, place, calls, until))
+    }
+
     /// Serves a batch with the replica it was given.
     pub async fn serve(
         self: Arc<Self>,
         pool: Arc<WarmPool>,
         granted: Granted,
         members: Vec<Member<Box<Item>>>,
+        running: Option<Arc<Running>>,
     ) {
         let Granted { lease, work, cut } = granted;
         let (mut members, gone): (Vec<_>, Vec<_>) =
@@ -110,17 +137,18 @@ impl Batches {
                 recording.granted();
             }
         }
-        let running = self.caller.as_ref().map(|name| {
-            let calls: Vec<_> = members.iter().filter_map(|member| member.waiter.call).collect();
-            let until = clock::now() + self.limits.request_timeout;
-            Running::start_batch(&self.registry, name, pool.place_on(lease), &calls, until)
-        });
         let items: Vec<&Item> = members.iter().map(|member| &*member.waiter).collect();
         let served = async {
             match work {
                 Work::Sync(instance) => guest::serve(&self, instance, &items, &running).await,
                 Work::Native(replica) => {
-                    (native::serve(&self, &replica, &items, running.as_deref()).await, None)
+                    let answers = native::serve(&self, &replica, &items, running.as_deref()).await;
+                    if let Err(broken) = &answers
+                        && replica.is_lost()
+                    {
+                        pool.crashed(lease, broken.failure.to_string());
+                    }
+                    (answers, None)
                 }
                 Work::Async(_) => unreachable!("pools of batches hold batch handlers"),
             }
@@ -131,6 +159,10 @@ impl Batches {
         };
         if let Some(running) = &running {
             running.end();
+        }
+        if let Err(Broken { again: Again::Unsent, .. }) = &answers {
+            // The end of the replica is noticed in a moment, and then it is not chosen again.
+            tokio::time::sleep(UNREACHABLE_PAUSE).await;
         }
         let mut health = Health::Sound;
         let mut again = Vec::new();
@@ -146,10 +178,11 @@ impl Batches {
             Err(broken) => {
                 health = broken.health;
                 pool.note(lease, &broken.failure.to_string());
-                if broken.may_retry && self.spec.retry_alone && members.len() > 1 {
-                    again = members;
-                } else {
-                    for member in members {
+                let is_alone = members.len() == 1;
+                for mut member in members {
+                    if self.is_served_again(broken.again, is_alone, &mut member.waiter) {
+                        again.push(member);
+                    } else {
                         ends.push((member.arrived, Outcome::Failed));
                         told.push((member.waiter, Err(broken.failure.clone())));
                     }
@@ -161,11 +194,24 @@ impl Batches {
     }
 }
 
+impl Batches {
+    fn is_served_again(&self, again: Again, is_alone: bool, item: &mut Item) -> bool {
+        match again {
+            Again::No => false,
+            Again::IfWanted => self.spec.retry_alone && !is_alone,
+            Again::Unsent => {
+                item.tried += 1;
+                item.tried < REPLICAS_TRIED_MAX
+            }
+        }
+    }
+}
+
 impl Broken {
     fn cut() -> Self {
         let message = "the request was cut at the drain time-out";
         let failure = Failure::new(FailureCode::ShuttingDown, message);
-        Broken { failure, may_retry: false, health: Health::Condemned }
+        Broken { failure, again: Again::No, health: Health::Condemned }
     }
 
     /// As many answers as requests are needed to know which is whose.
@@ -175,7 +221,7 @@ impl Broken {
              answer is whose"
         );
         let failure = Failure::new(FailureCode::BatchAnswer, message);
-        Broken { failure, may_retry: false, health: Health::Sound }
+        Broken { failure, again: Again::No, health: Health::Sound }
     }
 }
 
@@ -199,7 +245,7 @@ impl Dispatch {
         let (head, _) = request.into_parts();
         let (sender, receiver) = oneshot::channel();
         let call = origin.call.as_ref().map(crate::calls::Call::id);
-        let item = Box::new(Item { head, body, call, recording, answer: sender });
+        let item = Box::new(Item { head, body, call, recording, tried: 0, answer: sender });
         let (revision, ticket) = enter(deployment, live, item, arrived).await?;
         let longest = origin.rest(Duration::MAX);
         let waiting = tokio::time::timeout(longest, told(&revision, ticket, receiver));

@@ -3,6 +3,7 @@
 use super::WarmPool;
 use super::slot::{Body, Inner};
 use super::slot::{Granted, Waiter};
+use crate::calls::Running;
 use crate::clock;
 use crate::dispatch::Item;
 use crate::wasm::replica::{Instance, SyncInstance};
@@ -92,7 +93,12 @@ impl WarmPool {
         self.inner.lock().pool.batches().cloned()
     }
 
-    pub(super) fn serve_batch(&self, granted: Granted, members: Vec<Member<Waiter>>) {
+    pub(super) fn serve_batch(
+        &self,
+        granted: Granted,
+        members: Vec<Member<Waiter>>,
+        running: Option<Arc<Running>>,
+    ) {
         let (Some(batches), Some(this)) = (&self.settings.batches, self.this.upgrade()) else {
             return; // The pool itself is being dropped.
         };
@@ -104,7 +110,7 @@ impl WarmPool {
             Member { waiter, ticket, arrived }
         };
         let members = members.into_iter().map(item).collect();
-        self.shared.runtime.spawn(Arc::clone(batches).serve(this, granted, members));
+        self.shared.runtime.spawn(Arc::clone(batches).serve(this, granted, members, running));
     }
 
     /// Looks at the batches again when the next one is due.

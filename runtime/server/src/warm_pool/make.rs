@@ -101,7 +101,12 @@ impl WarmPool {
         };
         let cut = self.inner.lock().slot(lease).map(|slot| Arc::clone(&slot.cut));
         let cut = cut.ok_or(StartError::GivenUp)?;
-        let end = End { cut, grace: self.settings.limits.drain_timeout, place: Some(place) };
+        let end = End {
+            cut,
+            grace: self.settings.limits.drain_timeout,
+            place: Some(place),
+            farewell: Some(self.shared.farewells.token()),
+        };
         let making = Making { code: &code, limits, surroundings, output: &output };
         let start = Instance::start(making, end, on_exit);
         match tokio::time::timeout(self.settings.start_timeout, start).await {

@@ -5,6 +5,7 @@ use crate::clock;
 use crate::dispatch::Item;
 use crate::native::NativeReplica;
 use crate::wasm::replica::{AsyncInstance, Instance, SyncInstance};
+use samovar_core::calls::CallId;
 use samovar_core::pool::{Health, Outcome, Pool, Refusal};
 use samovar_core::replica::{Lease, ReplicaId};
 use samovar_core::time::Timestamp;
@@ -32,8 +33,8 @@ pub(super) struct Inner {
 
 /// A request that waits.
 pub(super) enum Waiter {
-    /// It is told what became of it.
-    Alone(oneshot::Sender<Result<Granted, Refusal>>),
+    /// It is told what became of it. It may be a call of another deployment.
+    Alone(oneshot::Sender<Result<Granted, Refusal>>, Option<CallId>),
     /// It leaves with others.
     InBatch(Box<Item>),
 }

@@ -3,6 +3,7 @@
 use super::WarmPool;
 use super::slot::Granted;
 use crate::clock;
+use samovar_core::calls::CallId;
 use samovar_core::pool::{Refusal, Ticket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub enum Admission {
 pub struct Waiting {
     pub(super) pool: Arc<WarmPool>,
     pub(super) ticket: Ticket,
+    /// The call it is, if another deployment makes it.
+    pub(super) call: Option<CallId>,
     pub(super) receiver: Option<oneshot::Receiver<Result<Granted, Refusal>>>,
 }
 
@@ -45,6 +48,8 @@ impl Drop for Waiting {
         let Some(mut receiver) = self.receiver.take() else {
             return;
         };
+        // Before its place in the queue is free, or that of a replica.
+        self.pool.tell_ended(self.call);
         let mut inner = self.pool.inner.lock();
         if inner.pool.cancel(self.ticket, clock::now()).is_none() {
             receiver.close();

@@ -24,6 +24,7 @@ use std::time::Duration;
 pub use sync::{Ended, SyncCall, SyncInstance};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 pub use vitals::Vitals;
 use wasmtime_wasi_http::WasiBody;
 
@@ -41,6 +42,8 @@ pub struct End {
     pub grace: Duration,
     /// Its room on the machine, free again when its memory is. A trial start has none.
     pub place: Option<OwnedSemaphorePermit>,
+    /// Tells the server that it has not said goodbye yet.
+    pub farewell: Option<TaskTrackerToken>,
 }
 
 /// What an instance is made with.
@@ -77,6 +80,7 @@ impl Instance {
         on_exit: impl FnOnce(String) + Send + 'static,
     ) -> wasmtime::Result<Instance> {
         let Making { code, limits, surroundings, output } = making;
+        let end = End { farewell: end.farewell.filter(|_| code.life.is_some()), ..end };
         let vitals = Arc::new(Vitals::default());
         let is_async = matches!(code.handler, Handler::Async(..));
         let reach = Arc::clone(surroundings);

@@ -44,14 +44,19 @@ fn an_idle_replica_that_goes_is_an_action_only() {
 }
 
 #[test]
-fn a_spent_replica_is_told_with_its_last_request() {
+fn a_spent_replica_is_told_with_each_request() {
     let limits = PoolLimits { concurrency: 4, max_requests: Some(2), ..PoolLimits::sample(1, 2) };
     let (mut pool, lease) = ready(limits);
     arrive(&mut pool);
     assert_eq!(pool.next_leaving(), None);
-    arrive(&mut pool);
-    assert_eq!(pool.next_leaving(), Some((lease, Leaving::Spent)));
+    let last = arrive(&mut pool);
+    assert_eq!(pool.next_leaving(), Some((lease, Leaving::Spent { idle: 2 })));
     assert_eq!(pool.next_leaving(), None);
+    let now = Timestamp::from_millis(1);
+    pool.finish(last, now, Outcome::Completed, Health::Sound, now);
+    assert_eq!(pool.next_leaving(), Some((lease, Leaving::Spent { idle: 3 })));
+    pool.finish(last, now, Outcome::Completed, Health::Sound, now);
+    assert_eq!(pool.next_leaving(), None, "it is gone");
 }
 
 #[test]

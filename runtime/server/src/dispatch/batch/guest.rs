@@ -1,6 +1,6 @@
 //! A batch on an instance that exports `samovar:handler/batch`.
 
-use super::{Answer, Answers, Batches, Broken, Item};
+use super::{Again, Answer, Answers, Batches, Broken, Item};
 use crate::calls::Running;
 use crate::dispatch::{Failure, FailureCode, ResponseBody, header_bytes};
 use crate::wasm::bindings::batch;
@@ -31,7 +31,7 @@ pub async fn serve(
         Err(_) => {
             let message = format!("the handler did not answer its batch within {longest:?}");
             let failure = Failure::new(FailureCode::RequestTimeout, message);
-            (Err(Broken { failure, may_retry: false, health: Health::Condemned }), None)
+            (Err(Broken { failure, again: Again::No, health: Health::Condemned }), None)
         }
     }
 }
@@ -107,5 +107,5 @@ fn trapped(vitals: &Vitals, requests: usize, trap: &wasmtime::Error) -> Broken {
         let message = format!("the handler failed{of}: {}", trap.root_cause());
         Failure::new(FailureCode::GuestTrap, message)
     };
-    Broken { failure, may_retry: true, health: Health::Condemned }
+    Broken { failure, again: Again::IfWanted, health: Health::Condemned }
 }

@@ -1,7 +1,7 @@
 //! A batch on a process or worker: one POST with all bodies.
 
 use super::json::{self, Element};
-use super::{Answer, Answers, Batches, Broken, Item};
+use super::{Again, Answer, Answers, Batches, Broken, Item};
 use crate::calls::Running;
 use crate::dispatch::{Failure, FailureCode, ResponseBody};
 use crate::native::{NativeReplica, SendFault};
@@ -41,7 +41,7 @@ pub async fn serve(
             Err(_) => {
                 let message = format!("the replica did not answer its batch within {longest:?}");
                 let failure = Failure::new(FailureCode::RequestTimeout, message);
-                return Err(Broken { failure, may_retry: false, health: Health::Sound });
+                return Err(Broken { failure, again: Again::No, health: Health::Sound });
             }
         };
     if !status.is_success() {
@@ -49,7 +49,7 @@ pub async fn serve(
     }
     let parts = json::split(&body, batches.spec.shape).map_err(|reason| {
         let failure = Failure::new(FailureCode::BatchAnswer, reason);
-        Broken { failure, may_retry: false, health: Health::Sound }
+        Broken { failure, again: Again::No, health: Health::Sound }
     })?;
     if parts.len() != items.len() {
         return Err(Broken::wrong_count(parts.len(), items.len()));
@@ -64,13 +64,17 @@ async fn exchange(
     request: Request<wasmtime_wasi_http::WasiBody>,
 ) -> Result<(StatusCode, Bytes), Broken> {
     let response = replica.send(request).await.map_err(|fault| {
+        let again = match fault {
+            SendFault::Unreachable { .. } => Again::Unsent,
+            _ => Again::IfWanted,
+        };
         let code = match fault {
             SendFault::HeadTooLarge(_) => FailureCode::ResponseTooLarge,
             SendFault::BadAnswer(_) => FailureCode::BadAnswer,
             _ => FailureCode::ReplicaFailed,
         };
         let failure = Failure::new(code, fault.to_string());
-        Broken { failure, may_retry: true, health: Health::Sound }
+        Broken { failure, again, health: Health::Sound }
     })?;
     let (parts, body) = response.into_parts();
     let most = batches.limits.response_body_bytes;
@@ -88,7 +92,7 @@ fn refused(status: StatusCode, body: Bytes, requests: usize) -> Answers {
     let told: String = String::from_utf8_lossy(&body).chars().take(200).collect();
     let message = format!("the batch of {requests} requests was answered with {status}: {told}");
     let failure = Failure::new(FailureCode::BatchAnswer, message);
-    Err(Broken { failure, may_retry: true, health: Health::Sound })
+    Err(Broken { failure, again: Again::IfWanted, health: Health::Sound })
 }
 
 fn answer(part: Element) -> Answer {
@@ -114,5 +118,5 @@ fn response(status: StatusCode, body: Bytes) -> Response<ResponseBody> {
 
 fn broken(message: String) -> Broken {
     let failure = Failure::new(FailureCode::BatchAnswer, message);
-    Broken { failure, may_retry: true, health: Health::Sound }
+    Broken { failure, again: Again::IfWanted, health: Health::Sound }
 }
