@@ -81,6 +81,9 @@ pub struct Deployment {
     pub replicas: Replicas,
     /// How many replicas the server is trying to hold.
     pub target: u32,
+    /// How many an operator holds, whatever the policy says; null if the policy decides.
+    #[serde(default)]
+    pub held: Option<u32>,
     /// Requests waiting for a replica.
     pub queued: u64,
     /// Requests being served.

@@ -22,9 +22,12 @@ mod machine;
 mod policy;
 mod policy_bench;
 mod policy_vectors;
+mod ready;
 mod record;
 mod replicas;
+mod request;
 mod scaffold;
+mod scaling;
 mod settings;
 mod simulate;
 mod status;
@@ -54,6 +57,7 @@ Scaling:
   samovar decisions hello                        what the policy decided, and why
   samovar policy push mine.wasm --name mine      add a policy of your own
   samovar policy swap hello mine                 change policies without losing a request
+  samovar scale hello 3                          hold the number by hand; `resume` ends it
 
 `samovar COMMAND --help` shows the options of a command, with examples.";
 
@@ -76,12 +80,18 @@ enum Command {
     Deploy(Box<deploy::Deploy>),
     List(list::List),
     Status(status::Status),
+    Replicas(replicas::Replicas),
+    Scale(scaling::Scale),
+    Pause(scaling::Pause),
+    Resume(scaling::Resume),
+    Decide(scaling::Decide),
+    Ready(ready::Ready),
     Machine(machine::Machine),
     Join(machine::Join),
     Delete(list::Delete),
     Policy(policy::Policy),
     Decisions(decisions::Decisions),
-    Invoke(invoke::Invoke),
+    Invoke(Box<invoke::Invoke>),
     Logs(logs::Logs),
     Record(record::Record),
     Simulate(Box<simulate::Simulate>),
@@ -122,6 +132,12 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Deploy(deploy) => wait_for(deploy.run()),
         Command::List(list) => wait_for(list.run()),
         Command::Status(status) => wait_for(status.run()),
+        Command::Replicas(replicas) => wait_for(replicas.run()),
+        Command::Scale(scale) => wait_for(scale.run()),
+        Command::Pause(pause) => wait_for(pause.run()),
+        Command::Resume(resume) => wait_for(resume.run()),
+        Command::Decide(decide) => wait_for(decide.run()),
+        Command::Ready(ready) => wait_for(ready.run()),
         Command::Machine(machine) => wait_for(machine.run()),
         Command::Join(join) => wait_for(join.run()),
         Command::Delete(delete) => wait_for(delete.run()),

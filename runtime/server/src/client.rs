@@ -6,6 +6,7 @@
 pub mod body;
 mod error;
 mod lines;
+mod manual;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use crate::spec::{DeploymentName, Digest, PolicyName, RawSpec};
 pub use body::Body;
 pub use error::ClientError;
 pub use lines::LogLines;
+pub use manual::{Call, refusal_in};
 
 /// Longer than that, and nobody answers there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

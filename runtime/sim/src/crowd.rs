@@ -6,8 +6,11 @@ use samovar_core::time::Timestamp;
 use std::time::Duration;
 
 /// All users that one deployment ever has.
-pub(crate) struct Crowd {
+#[derive(Clone, Debug)]
+pub struct Crowd {
+    /// Pause between an answer and the next request.
     pub think: Distribution,
+    /// Pause after a request that was refused or failed, if longer than the other one.
     pub after_failure: Duration,
     /// By the user's number.
     pub stays: Vec<Stay>,
@@ -15,7 +18,8 @@ pub(crate) struct Crowd {
 
 /// The time in which a user sends requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stay {
+pub struct Stay {
+    /// When the first one is sent.
     pub from: Timestamp,
     /// None if the user never leaves.
     pub until: Option<Timestamp>,

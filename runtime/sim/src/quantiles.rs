@@ -16,7 +16,7 @@ struct Chunk {
 }
 
 /// Counts of durations.
-pub(crate) struct Durations {
+pub struct Durations {
     chunks: [Option<Box<Chunk>>; CHUNKS],
     total: u64,
 }
@@ -49,7 +49,7 @@ impl Durations {
 
     /// The least duration that at least `quantile` (0 to 1) of the durations do not exceed, in
     /// milliseconds.
-    fn quantile_ms(&self, quantile: f64) -> Option<f64> {
+    pub fn quantile_ms(&self, quantile: f64) -> Option<f64> {
         if self.total == 0 {
             return None;
         }

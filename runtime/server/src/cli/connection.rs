@@ -12,7 +12,7 @@ use crate::config::{self, Secret};
 const TOKEN_VARIABLE: &str = "SAMOVAR_ADMIN_TOKEN";
 
 /// Options of every command that talks to a server.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connection and output")]
 pub struct Connection {
     /// Where the admin API is

@@ -1,5 +1,7 @@
 //! `samovar deploy`: upload a handler and make it a deployment.
 
+mod options;
+
 use std::io;
 use std::path::PathBuf;
 
@@ -7,14 +9,14 @@ use anyhow::Context as _;
 use clap::Args;
 
 use super::connection::Connection;
-use super::settings::{self, Setting, Variable};
 use super::table::write_fields;
 use super::{artifact, failure, human};
 use crate::api;
 use crate::client::Client;
-use crate::spec::{
-    Count, DeploymentName, DurationText, RawLimits, RawProcess, RawQueue, RawReplicas, RawScaling,
-    RawSpec, SizeText, Ttl, World,
+use crate::spec::{DeploymentName, RawSpec, World};
+use options::{
+    BatchOptions, EndpointOptions, LimitOptions, PoolOptions, ProcessOptions, ReachOptions,
+    ScalingOptions,
 };
 
 const EXAMPLES: &str = "\
@@ -23,11 +25,16 @@ Examples:
   samovar deploy thumbnail.wasm --name thumbnail --replicas 0..8 --idle-ttl 5m
   samovar deploy thumbnail.wasm --name thumbnail --policy lightning --set max_batch_size=2
   samovar deploy hello.wasm --name hello --replicas 2 --env GREETING=Hi --route /greet
+  samovar deploy batch.wasm --name batch --max-batch-size 16 --timeout-batching 5ms
+  samovar deploy fetch.wasm --name fetch --outbound 'https://*.example.com' --calls none
+  samovar deploy api.wasm --name api --endpoint /predict --input-schema in.json --reuse off
+  samovar deploy api.wasm --name api --secret API_KEY=env:UPSTREAM_KEY --cold-start-proxy light
   samovar deploy --name model --gpus 1 --health /health -- python3 server.py
 
 Deploying to a name that exists replaces its spec as a whole, without losing a request: options
 that are not given have their defaults again. The old revision stays if the new one does not start.
-Times are written like 250ms, 30s or 5m, sizes like 64KiB or 1GiB.";
+Times are written like 250ms, 30s or 5m, sizes like 64KiB or 1GiB. There are more settings than
+options: `samovar apply --help` shows the file that holds them all.";
 
 /// Upload a component and serve requests with it
 #[derive(Debug, Args)]
@@ -49,15 +56,20 @@ pub struct Deploy {
     #[arg(long, value_name = "PATH")]
     route: Option<String>,
 
-    /// Environment variable of the handler; repeat it for more
-    #[arg(long, value_name = "KEY=VALUE")]
-    env: Vec<Variable>,
-
     #[command(flatten)]
     pool: PoolOptions,
 
     #[command(flatten)]
     scaling: ScalingOptions,
+
+    #[command(flatten)]
+    batches: BatchOptions,
+
+    #[command(flatten)]
+    endpoint: EndpointOptions,
+
+    #[command(flatten)]
+    reach: ReachOptions,
 
     #[command(flatten)]
     limits: LimitOptions,
@@ -69,140 +81,30 @@ pub struct Deploy {
     connection: Connection,
 }
 
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Replicas and queue")]
-struct PoolOptions {
-    /// Bounds of the number of replicas, like 0..8, or 3 for a fixed number [default: 0..4]
-    #[arg(long, value_name = "A..B")]
-    replicas: Option<RawReplicas>,
-
-    /// Replicas to start with [default: the lower bound]
-    #[arg(long, value_name = "N")]
-    initial_replicas: Option<Count>,
-
-    /// Requests one replica serves at a time [default: 16, or 1 for wasi:http 0.2]
-    #[arg(long, value_name = "N")]
-    concurrency: Option<Count>,
-
-    /// All replicas go when none was used for this long, or `off` [default: 5m]
-    #[arg(long, value_name = "TIME")]
-    idle_ttl: Option<Ttl>,
-
-    /// A replica may go when it has been idle for this long [default: 30s]
-    #[arg(long, value_name = "TIME")]
-    scaledown_ttl: Option<DurationText>,
-
-    /// Replace a replica after this many requests; 0 means never [default: 0]
-    #[arg(long, value_name = "N")]
-    max_requests: Option<Count>,
-
-    /// Replace a replica at this age, or `off` [default: off]
-    #[arg(long, value_name = "TIME")]
-    max_age: Option<Ttl>,
-
-    /// Requests that may wait for a replica [default: 1000]
-    #[arg(long, value_name = "N")]
-    queue_max: Option<Count>,
-
-    /// How long a request may wait for a replica [default: 30s]
-    #[arg(long, value_name = "TIME")]
-    queue_timeout: Option<DurationText>,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Scaling")]
-struct ScalingOptions {
-    /// Policy that decides on the number of replicas [default: lightning]
-    #[arg(long, value_name = "NAME")]
-    policy: Option<String>,
-
-    /// Setting of the policy; repeat it for more
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<Setting>,
-
-    /// Time between two decisions [default: 1s]
-    #[arg(long, value_name = "TIME")]
-    interval: Option<DurationText>,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Limits")]
-struct LimitOptions {
-    /// Memory of one replica [default: 128MiB]
-    #[arg(long, value_name = "SIZE")]
-    memory: Option<SizeText>,
-
-    /// Longest time until a response begins [default: 30s]
-    #[arg(long, value_name = "TIME")]
-    request_timeout: Option<DurationText>,
-
-    /// Longest time the handler may compute for one request [default: 10s]
-    #[arg(long, value_name = "TIME")]
-    cpu_time: Option<DurationText>,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Processes")]
-struct ProcessOptions {
-    /// Accelerators of each replica: a whole number, or a fraction of one [default: 0]
-    #[arg(long, value_name = "N", conflicts_with = "file")]
-    gpus: Option<f64>,
-
-    /// Path that answers when a replica can serve [default: any answer to / will do]
-    #[arg(long, value_name = "PATH", conflicts_with = "file")]
-    health: Option<String>,
-
-    /// Time a replica may take to become ready [default: 10s, or 10m for a process]
-    #[arg(long, value_name = "TIME")]
-    start_timeout: Option<DurationText>,
-
-    /// Folder the command runs in [default: this one]
-    #[arg(long, value_name = "DIR", conflicts_with = "file")]
-    cwd: Option<PathBuf>,
-}
-
-impl ProcessOptions {
-    fn spec(self, command: Vec<String>, memory: Option<SizeText>) -> Option<RawProcess> {
-        let mut words = command.into_iter();
-        let program = words.next()?;
-        Some(RawProcess {
-            command: Some(program),
-            args: words.collect(),
-            cwd: self.cwd,
-            health: self.health,
-            gpus: self.gpus,
-            memory,
-            ..RawProcess::default()
-        })
-    }
-}
-
 impl Deploy {
+    /// The spec that the options make.
+    fn spec(self) -> anyhow::Result<RawSpec> {
+        let mut spec = RawSpec { route: self.route, ..RawSpec::default() };
+        self.pool.fill(&mut spec);
+        self.scaling.fill(&mut spec);
+        self.batches.fill(&mut spec);
+        self.endpoint.fill(&mut spec)?;
+        self.reach.fill(&mut spec);
+        options::fill_native(self.limits, self.process, self.command, &mut spec);
+        spec.anchor(&std::env::current_dir().context("find the current folder")?);
+        let digest = self.file.as_deref().map(artifact::digest).transpose()?;
+        spec.component = digest.map(|digest| digest.to_string());
+        Ok(spec)
+    }
+
     /// Uploads the file, puts the spec, and prints where the deployment is.
     pub async fn run(self: Box<Deploy>) -> anyhow::Result<()> {
         if let Some(file) = &self.file {
             artifact::check(file)?;
         }
-        let Deploy { file, command, name, route, env, pool, scaling, limits, process, connection } =
-            *self;
-        let mut spec = pool.spec();
-        spec.route = route;
-        spec.env = env.into_iter().map(|variable| (variable.key, variable.value)).collect();
-        spec.scaling = RawScaling {
-            policy: scaling.policy,
-            config: settings::config(scaling.set),
-            interval: scaling.interval,
-        };
-        spec.limits = RawLimits {
-            memory: limits.memory.filter(|_| file.is_some()),
-            request_timeout: limits.request_timeout,
-            cpu_time: limits.cpu_time,
-            start_timeout: process.start_timeout,
-            ..RawLimits::default()
-        };
-        spec.process = process.spec(command, limits.memory);
-        spec.anchor(&std::env::current_dir().context("find the current folder")?);
-        spec.component = file.as_deref().map(artifact::digest).transpose()?.map(|d| d.to_string());
+        let Deploy { file, name, connection, .. } = &*self;
+        let (file, name, connection) = (file.clone(), name.clone(), connection.clone());
+        let spec = self.spec()?;
         // The server checks again; this saves the upload. The world that allows most stands in.
         spec.clone().validate(&name, World::HttpService03)?;
 
@@ -221,22 +123,6 @@ impl Deploy {
             write_deployed(out, &reply.value, component.as_ref(), &url)
         })?;
         Ok(())
-    }
-}
-
-impl PoolOptions {
-    fn spec(self) -> RawSpec {
-        RawSpec {
-            replicas: self.replicas,
-            initial_replicas: self.initial_replicas,
-            concurrency: self.concurrency,
-            idle_ttl: self.idle_ttl,
-            scaledown_ttl: self.scaledown_ttl,
-            max_requests: self.max_requests,
-            max_age: self.max_age,
-            queue: RawQueue { max: self.queue_max, timeout: self.queue_timeout },
-            ..RawSpec::default()
-        }
     }
 }
 

@@ -1,22 +1,27 @@
-//! `samovar invoke`: call a deployment through the data plane.
+//! `samovar invoke`: call a deployment through the data plane, or, with settings of the call's
+//! own, through the admin API.
 
-use std::io::{self, Read as _, Write};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
 
 use anyhow::{Context as _, bail};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use clap::Args;
-use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
-use http::{Method, Request, Response};
+use http::header::HeaderValue;
+use http::uri::PathAndQuery;
+use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use super::connection::Connection;
-use crate::client::{Body, Client, body};
-use crate::spec::DeploymentName;
+use super::failure::hinted;
+use super::request::{ERROR_HEADER, RequestOptions, url};
+use super::settings::{OnOff, Variable};
+use crate::client::{self, Call, Client};
+use crate::spec::{DeploymentName, LimitOverrides, Overrides};
 
-/// Header of answers that the server made because the handler could not.
-const ERROR_HEADER: &str = "samovar-error";
+/// How much of a failed answer is kept, to see whether it is a refusal of the admin API.
+const REFUSAL_BYTES_MAX: usize = 64 * 1024;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,8 +29,14 @@ Examples:
   samovar invoke hello '/greet?name=Ada' -H 'accept: text/plain'
   samovar invoke thumbnail -d @cat.png > small.png
   echo '{}' | samovar invoke api /items -X PUT -d @- -i
+  samovar invoke thumbnail -d @huge.png --reuse off --limit memory=1GiB --env QUALITY=95
 
-The body of the answer goes to stdout. A status of 400 or more is a failure, with exit code 1.";
+The body of the answer goes to stdout. A status of 400 or more is a failure, with exit code 1.
+
+With --reuse off the call runs on a fresh instance, which serves nothing else; --env and --limit
+need that, since an instance that others use cannot be changed for one call. Such calls go through
+the admin API. Limits: memory, cpu_time, request_timeout, stall_timeout, start_timeout,
+response_headers, response_body.";
 
 /// Call a deployment
 #[derive(Debug, Args)]
@@ -38,95 +49,94 @@ pub struct Invoke {
     #[arg(default_value = "")]
     path: String,
 
-    /// Method [default: GET, or POST with -d]
-    #[arg(long = "request", short = 'X', value_name = "METHOD")]
-    method: Option<Method>,
-
-    /// Header of the request; repeat it for more
-    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
-    headers: Vec<HeaderOption>,
-
-    /// Body of the request: text, @FILE, or @- for standard input
-    #[arg(long = "data", short = 'd', value_name = "DATA")]
-    data: Option<String>,
-
     /// Print status and headers of the answer too
     #[arg(long, short)]
     include: bool,
 
     #[command(flatten)]
+    request: RequestOptions,
+
+    #[command(flatten)]
+    overrides: OverrideOptions,
+
+    #[command(flatten)]
     connection: Connection,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct HeaderOption {
-    name: HeaderName,
-    value: HeaderValue,
-}
+#[derive(Debug, Args)]
+#[command(next_help_heading = "This call alone")]
+struct OverrideOptions {
+    /// `off`: on a fresh instance that serves nothing else [default: as deployed]
+    #[arg(long, value_name = "ON|OFF")]
+    reuse: Option<OnOff>,
 
-impl std::str::FromStr for HeaderOption {
-    type Err = String;
+    /// Environment variable beside those of the deployment, or in place of one; repeat it for more
+    #[arg(long, value_name = "KEY=VALUE")]
+    env: Vec<Variable>,
 
-    fn from_str(text: &str) -> Result<HeaderOption, String> {
-        let (name, value) = text.split_once(':').ok_or("write it like `name: value`")?;
-        Ok(HeaderOption {
-            name: name.trim().parse().map_err(|_| "the name of a header cannot be that")?,
-            value: value.trim().parse().map_err(|_| "the value of a header cannot be that")?,
-        })
-    }
+    /// Limit in place of the deployment's, like memory=1GiB or cpu_time=5s; repeat it for more
+    #[arg(long = "limit", value_name = "KEY=VALUE")]
+    limits: Vec<Variable>,
 }
 
 impl Invoke {
     /// Sends the request and prints the answer as it comes.
     pub async fn run(self) -> anyhow::Result<()> {
         let admin = self.connection.client()?;
-        let deployment = admin.deployment(&self.name).await?.value;
-        let data_plane = admin.info().await?.value.data_plane;
-        let url = target(&data_plane, &deployment.route, &self.path);
-        let method = match (&self.method, &self.data) {
-            (Some(method), _) => method.clone(),
-            (None, Some(_)) => Method::POST,
-            (None, None) => Method::GET,
+        let response = match self.overrides.read()? {
+            Some(overrides) => self.send_alone(&admin, &overrides).await?,
+            None => self.send(&admin).await?,
         };
-        let (body, length) = request_body(self.data.as_deref()).await?;
-        let request = Request::builder().method(method).uri(&url).body(body);
-        let mut request = request.with_context(|| format!("`{url}` is not a URL"))?;
-        let headers = request.headers_mut();
-        if let Some(length) = length {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-        }
-        for HeaderOption { name, value } in self.headers {
-            headers.append(name, value);
-        }
-        let response = Client::data_plane(&data_plane)?.send(request).await?;
         print(response, self.include).await
     }
-}
 
-fn target(data_plane: &str, route: &str, path: &str) -> String {
-    let base = format!("{}{route}", data_plane.trim_end_matches('/'));
-    match path.chars().next() {
-        None | Some('?') => format!("{base}{path}"),
-        Some(_) => format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/')),
+    async fn send(&self, admin: &Client) -> anyhow::Result<Response<Incoming>> {
+        let deployment = admin.deployment(&self.name).await?.value;
+        let data_plane = admin.info().await?.value.data_plane;
+        let url = url(&data_plane, &deployment.route, &self.path);
+        let mut headers = self.request.headers();
+        let body = self.request.body(&mut headers).await?;
+        let request = Request::builder().method(self.request.method()).uri(&url).body(body);
+        let mut request = request.with_context(|| format!("`{url}` is not a URL"))?;
+        *request.headers_mut() = headers;
+        Ok(Client::data_plane(&data_plane)?.send(request).await?)
+    }
+
+    async fn send_alone(
+        &self,
+        admin: &Client,
+        overrides: &Overrides,
+    ) -> anyhow::Result<Response<Incoming>> {
+        let path = url("", "/", &self.path);
+        let path: PathAndQuery = path.parse().with_context(|| format!("`{path}` is no path"))?;
+        let mut headers = self.request.headers();
+        let body = self.request.body(&mut headers).await?;
+        let call = Call { method: self.request.method(), headers, body };
+        Ok(admin.invoke(&self.name, &path, header(overrides)?, call).await?)
     }
 }
 
-/// The body, and its length where it is not known from the body.
-async fn request_body(data: Option<&str>) -> anyhow::Result<(Body, Option<u64>)> {
-    let Some(data) = data else { return Ok((body::empty(), None)) };
-    match data.strip_prefix('@') {
-        None => Ok((body::full(data.to_owned()), None)),
-        Some("-") => {
-            let mut bytes = Vec::new();
-            // Blocks the only thread, which has nothing else to do yet.
-            io::stdin().read_to_end(&mut bytes).context("read standard input")?;
-            Ok((body::full(bytes), None))
+impl OverrideOptions {
+    /// What the call asks for; none if nothing.
+    fn read(&self) -> anyhow::Result<Option<Overrides>> {
+        if self.reuse.is_none() && self.env.is_empty() && self.limits.is_empty() {
+            return Ok(None);
         }
-        Some(path) => {
-            let (body, length) = body::file(Path::new(path), |_| ()).await?;
-            Ok((body, Some(length)))
-        }
+        let pairs = |list: &[Variable]| -> BTreeMap<String, String> {
+            list.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect()
+        };
+        let limits = serde_json::to_vec(&pairs(&self.limits)).context("write the limits")?;
+        let limits: LimitOverrides = crate::spec::read_json(&limits, "limit")?;
+        Ok(Some(Overrides { reuse: self.reuse.map(Into::into), env: pairs(&self.env), limits }))
     }
+}
+
+fn header(overrides: &Overrides) -> anyhow::Result<HeaderValue> {
+    let json = serde_json::to_string(overrides).context("write the overrides")?;
+    HeaderValue::try_from(json.as_bytes()).map_err(|_| {
+        let hint = "a header carries them; the control character 127 cannot be in one";
+        hinted("the settings of the call cannot be sent", hint)
+    })
 }
 
 async fn print(response: Response<Incoming>, include: bool) -> anyhow::Result<()> {
@@ -139,23 +149,32 @@ async fn print(response: Response<Incoming>, include: bool) -> anyhow::Result<()
         }
         writeln!(out)?;
     }
+    let is_failure = head.status.as_u16() >= 400;
     let mut last = Bytes::new();
+    let mut start = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.context("the answer broke off")?;
         if let Ok(piece) = frame.into_data() {
             out.write_all(&piece)?;
             out.flush()?; // A streamed answer is shown as it comes.
+            if is_failure && start.len() < REFUSAL_BYTES_MAX {
+                start.extend_from_slice(&piece);
+            }
             last = piece;
         }
     }
-    if head.status.as_u16() < 400 {
+    if !is_failure {
         return Ok(());
     }
     if !last.is_empty() && !last.ends_with(b"\n") {
         writeln!(out)?;
     }
-    match head.headers.get(ERROR_HEADER).map(|code| String::from_utf8_lossy(code.as_bytes())) {
-        Some(code) => bail!("{}, from the server itself: {code}", head.status),
+    if let Some(code) = head.headers.get(ERROR_HEADER) {
+        let code = String::from_utf8_lossy(code.as_bytes());
+        bail!("{}, from the server itself: {code}", head.status);
+    }
+    match client::refusal_in(&head, &start) {
+        Some(refusal) => Err(refusal.into()),
         None => bail!("{}, from the handler", head.status),
     }
 }
@@ -164,27 +183,30 @@ async fn print(response: Response<Incoming>, include: bool) -> anyhow::Result<()
 mod tests {
     use super::*;
 
-    #[test]
-    fn path_goes_below_the_route() {
-        for (route, path, expected) in [
-            ("/hello", "", "http://h:1/hello"),
-            ("/hello", "/", "http://h:1/hello/"),
-            ("/hello", "a?b=1", "http://h:1/hello/a?b=1"),
-            ("/hello", "/a", "http://h:1/hello/a"),
-            ("/hello", "?b=1", "http://h:1/hello?b=1"),
-            ("/", "", "http://h:1/"),
-            ("/", "a", "http://h:1/a"),
-        ] {
-            assert_eq!(target("http://h:1", route, path), expected);
-        }
+    fn options(reuse: Option<OnOff>, env: &[&str], limits: &[&str]) -> OverrideOptions {
+        let pairs = |list: &[&str]| list.iter().map(|pair| pair.parse().unwrap()).collect();
+        OverrideOptions { reuse, env: pairs(env), limits: pairs(limits) }
     }
 
     #[test]
-    fn headers_have_a_name_and_a_value() {
-        let header: HeaderOption = "Accept:  text/plain".parse().unwrap();
-        assert_eq!((header.name.as_str(), header.value.as_bytes()), ("accept", &b"text/plain"[..]));
-        for bad in ["accept", ": x", "a b: x", "a: x\ny"] {
-            assert!(bad.parse::<HeaderOption>().is_err(), "{bad:?} was accepted");
+    fn a_call_without_settings_of_its_own_has_no_overrides() {
+        assert_eq!(options(None, &[], &[]).read().unwrap(), None);
+    }
+
+    #[test]
+    fn overrides_become_one_line_of_json() {
+        let limits = ["memory=1GiB", "cpu_time=5s"];
+        let read = options(Some(OnOff::Off), &["QUALITY=95", "LINES=a\nä"], &limits).read();
+        let sent = header(&read.unwrap().unwrap()).unwrap();
+        let expected = r#"{"reuse":"off","env":{"LINES":"a\nä","QUALITY":"95"},"limits":{"memory":"1GiB","cpu_time":"5s"}}"#;
+        assert_eq!(std::str::from_utf8(sent.as_bytes()).unwrap(), expected);
+    }
+
+    #[test]
+    fn limits_that_do_not_exist_are_named() {
+        for (limit, part) in [("disk=1GiB", "disk"), ("memory=big", "limit.memory")] {
+            let error = options(Some(OnOff::Off), &[], &[limit]).read().unwrap_err();
+            assert!(format!("{error:#}").contains(part), "{error:#}");
         }
     }
 }

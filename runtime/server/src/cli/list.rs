@@ -69,7 +69,10 @@ pub(super) fn write_list(out: &mut dyn Write, deployments: &[api::Deployment]) -
             deployment.name.to_string(),
             deployment.route.clone(),
             deployment.replicas.ready.to_string(),
-            deployment.target.to_string(),
+            match deployment.held {
+                Some(_) => format!("{} (paused)", deployment.target),
+                None => deployment.target.to_string(),
+            },
             bounds(deployment),
             deployment.queued.to_string(),
             deployment.ongoing.to_string(),

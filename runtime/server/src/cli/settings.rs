@@ -1,6 +1,16 @@
-//! `KEY=VALUE` options.
+//! Values of options: `KEY=VALUE`, and switches.
 
+use clap::ValueEnum;
 use serde_json::{Map, Value};
+
+use crate::spec::{RawSecret, Reuse};
+
+/// A switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnOff {
+    On,
+    Off,
+}
 
 /// One `--set KEY=VALUE` of a policy. The value is JSON if it can be, and text otherwise.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +24,37 @@ pub struct Setting {
 pub struct Variable {
     pub key: String,
     pub value: String,
+}
+
+/// One `--secret NAME=env:VARIABLE` or `--secret NAME=file:PATH`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SecretOption {
+    pub name: String,
+    pub from: RawSecret,
+}
+
+impl std::str::FromStr for SecretOption {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<SecretOption, String> {
+        let how = || "write it like NAME=env:VARIABLE or NAME=file:PATH".to_owned();
+        let Variable { key: name, value } = text.parse().map_err(|_| how())?;
+        let from = match value.split_once(':') {
+            Some(("env", name)) => RawSecret { env: Some(name.to_owned()), file: None },
+            Some(("file", path)) => RawSecret { env: None, file: Some(path.into()) },
+            Some(_) | None => return Err(how()),
+        };
+        Ok(SecretOption { name, from })
+    }
+}
+
+impl From<OnOff> for Reuse {
+    fn from(switch: OnOff) -> Reuse {
+        match switch {
+            OnOff::On => Reuse::On,
+            OnOff::Off => Reuse::Off,
+        }
+    }
 }
 
 impl std::str::FromStr for Setting {

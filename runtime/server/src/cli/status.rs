@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::connection::{Connection, Output};
 use super::deploy::{bounds, command_line, url};
-use super::replicas::write_replicas;
+use super::replicas::write_native;
 use super::table::write_fields;
 use crate::api;
 use crate::client::Client;
@@ -44,7 +44,7 @@ impl Status {
         let replicas = replicas(&client, &reply.value).await?;
         self.connection.print(&reply.json, |out| {
             write_status(out, &reply.value, &url)?;
-            write_replicas(out, &replicas)
+            write_native(out, &replicas)
         })?;
         Ok(())
     }
@@ -62,7 +62,7 @@ impl Status {
                 let url = url(client, &reply.value).await;
                 let mut screen = CLEAR.as_bytes().to_vec();
                 write_status(&mut screen, &reply.value, &url)?;
-                write_replicas(&mut screen, &replicas(client, &reply.value).await?)?;
+                write_native(&mut screen, &replicas(client, &reply.value).await?)?;
                 let mut out = io::stdout().lock();
                 out.write_all(&screen)?;
                 out.flush()?;
@@ -90,8 +90,10 @@ async fn replicas(
 
 fn summary(deployment: &api::Deployment) -> String {
     let api::Replicas { starting, ready, draining } = deployment.replicas;
+    let paused = if deployment.held.is_some() { " (paused)" } else { "" };
     format!(
-        "revision {}: target {}, {ready} ready, {starting} starting, {draining} draining; {} queued, {} ongoing",
+        "revision {}: target {}{paused}, {ready} ready, {starting} starting, {draining} draining; \
+         {} queued, {} ongoing",
         deployment.revision, deployment.target, deployment.queued, deployment.ongoing
     )
 }
@@ -105,6 +107,11 @@ pub(super) fn write_status(
     let mut fields = vec![("url", url.to_owned()), what(deployment)];
     fields.extend(load_fields(deployment));
     fields.extend(scaling_fields(deployment));
+    if let Some(held) = deployment.held {
+        let name = &deployment.name;
+        let text = format!("paused at {held}; `samovar resume {name}` lets the policy decide");
+        fields.push(("scaling", text));
+    }
     if let Some(shadow) = &deployment.shadow {
         let config = serde_json::Value::Object(shadow.config.clone());
         let counts = format!("{} of {} ticks differ", shadow.more + shadow.fewer, shadow.compared);

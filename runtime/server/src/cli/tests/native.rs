@@ -34,13 +34,13 @@ fn replicas_have_a_line_each() {
         last failures
           00:00:02.000  replica 6: was killed by SIGKILL
           00:00:01.000  replica 5: exited with status 1
-    "#]].assert_eq(&printed(|out| replicas::write_replicas(out, &list)));
+    "#]].assert_eq(&printed(|out| replicas::write_native(out, &list)));
 }
 
 #[test]
 fn nothing_is_said_about_no_native_replicas() {
     let list = api::ReplicaList { replicas: Vec::new(), failures: Vec::new() };
-    assert_eq!(printed(|out| replicas::write_replicas(out, &list)), "");
+    assert_eq!(printed(|out| replicas::write_native(out, &list)), "");
 }
 
 #[test]
