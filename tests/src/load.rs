@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use bytes::Bytes;
+use http::Method;
 use tokio::task::JoinHandle;
 
-use crate::http::{Http, Reply};
+use crate::http::{Http, Reply, full};
 use crate::wait::{eventually, within};
 
-/// Loops that send `GET path` one after another until stopped.
+/// Loops that send a request one after another until stopped.
 pub struct Load {
     stop: Arc<AtomicBool>,
     served: Arc<AtomicU64>,
@@ -16,14 +18,29 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts `width` loops, each expecting the answer 200.
+    /// Starts `width` loops of `GET path`, each expecting the answer 200.
     pub fn start(http: &Http, path: &str, width: usize) -> Self {
+        Self::of(http, Method::GET, path, "", width)
+    }
+
+    /// Starts `width` loops of `POST path` with `body`, each expecting the answer 200.
+    pub fn post(http: &Http, path: &str, body: &str, width: usize) -> Self {
+        Self::of(http, Method::POST, path, body, width)
+    }
+
+    fn of(http: &Http, method: Method, path: &str, body: &str, width: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let served = Arc::new(AtomicU64::new(0));
         let loops = (0..width)
             .map(|_| {
                 let (http, path) = (http.clone(), path.to_owned());
-                tokio::spawn(one_loop(http, path, stop.clone(), served.clone()))
+                let (method, body) = (method.clone(), Bytes::copy_from_slice(body.as_bytes()));
+                let (stop, served) = (stop.clone(), served.clone());
+                let send = async move || {
+                    let request = http.request(method.clone(), &path).body(full(body.clone()));
+                    http.try_send(request.expect("a valid request")).await
+                };
+                tokio::spawn(one_loop(send, stop, served))
             })
             .collect();
         Self { stop, served, loops }
@@ -59,14 +76,13 @@ impl Load {
 }
 
 async fn one_loop(
-    http: Http,
-    path: String,
+    send: impl AsyncFn() -> Result<Reply, String>,
     stop: Arc<AtomicBool>,
     served: Arc<AtomicU64>,
 ) -> Vec<String> {
     let mut failures = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        match http.try_get(&path).await {
+        match send().await {
             Ok(reply) if reply.status == 200 => {
                 served.fetch_add(1, Ordering::Relaxed);
             }
@@ -97,6 +113,21 @@ pub fn at_once(http: &Http, path: &str, count: usize) -> InFlight {
 }
 
 impl InFlight {
+    /// Sends one request with a body, in the background.
+    pub fn one(http: &Http, request: http::request::Builder, body: String) -> Self {
+        let http = http.clone();
+        let request = tokio::spawn(async move { http.send(request, body).await });
+        Self { requests: vec![request] }
+    }
+
+    /// The only answer.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn answer(self) -> Reply {
+        self.answers().await.pop().expect("one request was sent")
+    }
+
     /// All answers.
     ///
     /// # Panics
