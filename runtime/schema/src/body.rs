@@ -1,4 +1,4 @@
-//! Bodies as JSON: with bounds on depth and number of values, and without names that come twice.
+//! Bodies as JSON: with bounds on depth and memory, and without names that come twice.
 
 use std::cell::Cell;
 use std::fmt;
@@ -15,9 +15,14 @@ pub const BODY_BYTES_MAX: usize = 32 << 20;
 /// Most levels of objects and arrays in a body.
 pub const BODY_DEPTH_MAX: usize = 128;
 
-/// Most values in a body, so that memory is bounded: one takes 32 bytes or more, and needs only two
-/// in the body.
-pub const BODY_VALUES_MAX: usize = 1 << 20;
+/// Most bytes that a body may take in memory. A value of two bytes takes twenty times as much there.
+pub const BODY_MEMORY_MAX: usize = 128 << 20;
+
+/// Bytes of a value, with those that lists keep in reserve.
+const VALUE_BYTES: usize = 48;
+
+/// Bytes of an object with members, beside those: objects keep room for eleven.
+const OBJECT_BYTES: usize = 640;
 
 /// Reads a body.
 ///
@@ -33,7 +38,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<Value, Fault> {
     if body.trim_ascii().is_empty() {
         return Err(Fault::of_body("is empty, must be JSON"));
     }
-    let left = Cell::new(BODY_VALUES_MAX);
+    let left = Cell::new(BODY_MEMORY_MAX);
     let mut reader = Deserializer::from_slice(body);
     // Ours counts up to another depth.
     reader.disable_recursion_limit();
@@ -42,15 +47,10 @@ pub(crate) fn parse(body: &[u8]) -> Result<Value, Fault> {
     Ok(value)
 }
 
-/// Whether a value that was read elsewhere is within the bounds of bodies.
-pub(crate) fn check_bounds(value: &Value) -> Result<(), Fault> {
-    let mut left = BODY_VALUES_MAX;
+/// Whether a value that was read elsewhere is not nested too deeply.
+pub(crate) fn check_depth(value: &Value) -> Result<(), Fault> {
     let mut open = vec![(value, 1)];
     while let Some((value, depth)) = open.pop() {
-        if left == 0 {
-            return Err(Fault::of_body(&too_many()));
-        }
-        left -= 1;
         let is_container = matches!(value, Value::Array(_) | Value::Object(_));
         if is_container && depth > BODY_DEPTH_MAX {
             return Err(Fault::of_body(&too_deep()));
@@ -62,10 +62,6 @@ pub(crate) fn check_bounds(value: &Value) -> Result<(), Fault> {
         }
     }
     Ok(())
-}
-
-fn too_many() -> String {
-    format!("has more than {BODY_VALUES_MAX} values")
 }
 
 fn too_deep() -> String {
@@ -85,13 +81,19 @@ fn fault(error: &serde_json::Error) -> Fault {
 /// Reads one value of a body.
 #[derive(Clone, Copy)]
 struct Part<'a> {
-    /// How many values may still come.
+    /// How many bytes the rest may take.
     left: &'a Cell<usize>,
     /// How many containers it is in.
     depth: usize,
 }
 
 impl Part<'_> {
+    fn take<E: Error>(self, bytes: usize) -> Result<(), E> {
+        let too_large = || E::custom(format!("takes more than {BODY_MEMORY_MAX} bytes when read"));
+        self.left.set(self.left.get().checked_sub(bytes).ok_or_else(too_large)?);
+        Ok(())
+    }
+
     fn inside<E: Error>(self) -> Result<Self, E> {
         if self.depth == BODY_DEPTH_MAX {
             return Err(E::custom(too_deep()));
@@ -104,8 +106,7 @@ impl<'de> DeserializeSeed<'de> for Part<'_> {
     type Value = Value;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
-        let left = self.left.get().checked_sub(1).ok_or_else(|| D::Error::custom(too_many()))?;
-        self.left.set(left);
+        self.take(VALUE_BYTES)?;
         reader.deserialize_any(self)
     }
 }
@@ -139,6 +140,7 @@ impl<'de> Visitor<'de> for Part<'_> {
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        self.take(value.len())?;
         Ok(Value::from(value))
     }
 
@@ -155,6 +157,8 @@ impl<'de> Visitor<'de> for Part<'_> {
         let inside = self.inside()?;
         let mut members = Map::new();
         while let Some(name) = parts.next_key::<String>()? {
+            let object_bytes = if members.is_empty() { OBJECT_BYTES } else { VALUE_BYTES };
+            self.take(object_bytes + name.len())?;
             if members.contains_key(&name) {
                 let name = text::short(&name);
                 return Err(A::Error::custom(format!("the name `{name}` comes twice")));

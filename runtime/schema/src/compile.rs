@@ -51,7 +51,7 @@ pub(crate) fn compile(schema: &Value) -> Result<Compiled, SchemaError> {
         return Err(SchemaError::NotASchema { found: text::kind(schema) });
     }
     check_size(schema)?;
-    let mut builder = Builder::new(schema, Draft::of(schema)?);
+    let mut builder = Builder::new(schema, Draft::named(schema.get("$schema"))?);
     builder.read_all()?;
     let targets = builder.targets;
     refuse_loops(&builder.nodes)?;
@@ -62,8 +62,8 @@ pub(crate) fn compile(schema: &Value) -> Result<Compiled, SchemaError> {
 fn check_size(schema: &Value) -> Result<(), SchemaError> {
     // Depth first: what follows calls itself for each level.
     let mut level = vec![schema];
-    for _ in 0..=SCHEMA_DEPTH_MAX {
-        level = level.into_iter().flat_map(children).collect();
+    for _ in 0..SCHEMA_DEPTH_MAX {
+        level = level.into_iter().flat_map(containers).collect();
     }
     if !level.is_empty() {
         return Err(SchemaError::TooDeep);
@@ -75,11 +75,13 @@ fn check_size(schema: &Value) -> Result<(), SchemaError> {
     Ok(())
 }
 
-fn children(value: &Value) -> Vec<&Value> {
+/// The objects and arrays directly in a value.
+fn containers(value: &Value) -> Vec<&Value> {
+    let is_container = |value: &&Value| matches!(value, Value::Array(_) | Value::Object(_));
     match value {
-        Value::Array(items) => items.iter().collect(),
-        Value::Object(members) => members.values().collect(),
-        _ => Vec::new(),
+        Value::Array(items) => items.iter().filter(is_container).collect(),
+        Value::Object(members) => members.values().filter(is_container).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
     }
 }
 

@@ -15,9 +15,9 @@ pub(crate) enum Draft {
 }
 
 impl Draft {
-    /// The version that `$schema` names; the newest if it is not there.
-    pub fn of(schema: &Value) -> Result<Self, SchemaError> {
-        let Some(named) = schema.get("$schema") else { return Ok(Draft::Y2020) };
+    /// The version that the value of `$schema` names; the newest if it is not there.
+    pub fn named(value: Option<&Value>) -> Result<Self, SchemaError> {
+        let Some(named) = value else { return Ok(Draft::Y2020) };
         let unknown = || SchemaError::UnknownDraft {
             found: named.as_str().map_or_else(|| named.to_string(), str::to_owned),
         };

@@ -2,7 +2,6 @@
 //! not matter.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use serde_json::Value;
@@ -43,18 +42,19 @@ pub(crate) fn text_size(text: &str) -> u64 {
     1 + text.len() as u64 / 64
 }
 
-/// The first two items that are equal.
-pub(crate) fn first_twins(items: &[Value]) -> Option<(usize, usize)> {
+/// Two items that are equal.
+pub(crate) fn twins(items: &[Value]) -> Option<(usize, usize)> {
     let state = RandomState::new();
-    let mut places: HashMap<u64, Vec<usize>> = HashMap::with_capacity(items.len());
-    for (index, item) in items.iter().enumerate() {
-        let same = places.entry(digest(&state, item)).or_default();
-        if let Some(&twin) = same.iter().find(|&&place| equal(&items[place], item)) {
-            return Some((twin, index));
-        }
-        same.push(index);
-    }
-    None
+    let digests = items.iter().map(|item| digest(&state, item));
+    let mut sorted: Vec<(u64, usize)> = digests.zip(0..).collect();
+    sorted.sort_unstable();
+    // More than two with the same digest are equal, but for a chance of 2^-64 each.
+    let candidates = sorted.chunk_by(|left, right| left.0 == right.0).flat_map(|same| {
+        same.iter()
+            .enumerate()
+            .flat_map(|(place, one)| same[place + 1..].iter().map(|other| (one.1, other.1)))
+    });
+    candidates.into_iter().find(|(one, other)| equal(&items[*one], &items[*other]))
 }
 
 /// Equal values have the same digest.
@@ -97,7 +97,7 @@ mod tests {
             (json!([0, false, "", null, 0.5, -0.0]), Some((0, 5))),
         ];
         for (items, expected) in cases {
-            assert_eq!(first_twins(items.as_array().unwrap()), expected, "{items}");
+            assert_eq!(twins(items.as_array().unwrap()), expected, "{items}");
         }
     }
 }

@@ -12,7 +12,7 @@ pub const FAULTS_MAX: usize = 10;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
     /// Where: a JSON pointer (RFC 6901) into the body, empty for the body as a whole. When a
-    /// pointer would be longer than 256 bytes, a place above the fault.
+    /// pointer would be longer than 2048 bytes, a place above the fault.
     pub pointer: String,
     /// What is wrong there, in at most 100 characters. Values of the body appear shortened.
     pub reason: String,

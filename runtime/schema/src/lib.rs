@@ -30,7 +30,7 @@ mod pattern;
 mod schema;
 mod text;
 
-pub use body::{BODY_BYTES_MAX, BODY_DEPTH_MAX, BODY_VALUES_MAX};
+pub use body::{BODY_BYTES_MAX, BODY_DEPTH_MAX, BODY_MEMORY_MAX};
 pub use check::STEPS_MAX;
 pub use compile::{PATTERNS_MAX, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SUBSCHEMAS_MAX};
 pub use error::SchemaError;

@@ -56,7 +56,7 @@ pub(crate) fn is_multiple(number: &Number, of: &Number) -> bool {
     let Ok(shift) = u32::try_from(number.exponent - of.exponent) else { return false };
     let modulus = u128::from(of.digits);
     let rest = u128::from(number.digits) % modulus;
-    rest * power_of_ten(shift, modulus) % modulus == 0
+    (rest * power_of_ten(shift, modulus)).is_multiple_of(modulus)
 }
 
 /// `10^exponent` modulo a modulus below 2^64.
@@ -90,7 +90,7 @@ impl Decimal {
         let mut digits: u64 = digits.parse().ok()?;
         let mut exponent: i32 = exponent.parse().ok()?;
         exponent -= i32::try_from(fraction.len()).ok()?;
-        while digits != 0 && digits % 10 == 0 {
+        while digits != 0 && digits.is_multiple_of(10) {
             digits /= 10;
             exponent += 1;
         }

@@ -89,11 +89,8 @@ fn operation(described: &Described<'_>, method: &str) -> Value {
         "responses": responses(described),
     });
     if let Some(size) = described.max_batch_size {
-        operation["description"] = format!(
-            "Each request is one item. Up to {size} requests that come at the same time are served \
-             together; each gets its own answer."
-        )
-        .into();
+        operation["description"] =
+            format!("A request is one item. Up to {size} requests are served together.").into();
     }
     if method != "get" {
         operation["requestBody"] = request_body(described);

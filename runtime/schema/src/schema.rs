@@ -1,5 +1,7 @@
 //! One schema of a deployment, ready to check bodies.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use crate::check;
@@ -9,9 +11,14 @@ use crate::fault::Fault;
 use crate::{body, example};
 
 /// A JSON Schema, ready to check bodies. It is immutable and may be shared between threads.
-#[derive(Debug)]
 pub struct Schema {
     compiled: Compiled,
+}
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Schema({} subschemas)", self.compiled.nodes.len())
+    }
 }
 
 impl Schema {
@@ -33,7 +40,7 @@ impl Schema {
     ///
     /// It takes at most 200 000 steps and 64 for each byte of the body, and never more than
     /// [`STEPS_MAX`](crate::STEPS_MAX); a step is some 10 ns. Memory is bounded by
-    /// [`BODY_VALUES_MAX`](crate::BODY_VALUES_MAX).
+    /// [`BODY_MEMORY_MAX`](crate::BODY_MEMORY_MAX).
     ///
     /// # Errors
     ///
@@ -49,7 +56,7 @@ impl Schema {
     ///
     /// As for [`Schema::check`].
     pub fn check_value(&self, value: &Value, bytes: usize) -> Result<(), Vec<Fault>> {
-        body::check_bounds(value).map_err(|fault| vec![fault])?;
+        body::check_depth(value).map_err(|fault| vec![fault])?;
         self.verdict(value, check::steps_for(bytes))
     }
 

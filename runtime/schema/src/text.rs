@@ -9,7 +9,7 @@ const SHORT_CHARS_MAX: usize = 60;
 pub(crate) const REASON_CHARS_MAX: usize = 100;
 
 /// Most bytes of a pointer in a fault.
-pub(crate) const POINTER_BYTES_MAX: usize = 256;
+pub(crate) const POINTER_BYTES_MAX: usize = 2048;
 
 /// The first characters of a name, without control characters.
 pub(crate) fn short(text: &str) -> String {
@@ -98,11 +98,20 @@ pub(crate) fn kind(value: &Value) -> &'static str {
     }
 }
 
+/// The name of a type in a sentence.
+pub(crate) fn with_article(name: &str) -> String {
+    match name {
+        "null" => name.to_owned(),
+        "integer" | "array" | "object" => format!("an {name}"),
+        _ => format!("a {name}"),
+    }
+}
+
 /// Names as alternatives: `a, b or c`.
-pub(crate) fn alternatives(names: &[&str]) -> String {
+pub(crate) fn alternatives(names: &[String]) -> String {
     match names {
         [] => "nothing".to_owned(),
-        [only] => (*only).to_owned(),
+        [only] => only.clone(),
         [some @ .., last] => format!("{} or {last}", some.join(", ")),
     }
 }

@@ -31,7 +31,7 @@ impl<'s> Run<'s> {
         }
         if rules.is_unique && (good || self.listed.is_some()) {
             self.spend(items.iter().map(equal::size).sum())?;
-            if let Some((one, other)) = equal::first_twins(items) {
+            if let Some((one, other)) = equal::twins(items) {
                 let reason = || format!("items {one} and {other} are equal, all must differ");
                 good &= self.miss(node, "uniqueItems", place, reason)?;
             }

@@ -90,8 +90,7 @@ impl<'s> Run<'s> {
             good &= self.visit(*id, value, &inside, None)?;
         }
         for (pattern, id) in &rules.patterns {
-            self.spend(pattern.steps(name))?;
-            if pattern.is_match(name) {
+            if self.is_found(pattern, name)? {
                 is_known = true;
                 good &= self.visit(*id, value, &inside, None)?;
             }

@@ -65,6 +65,10 @@ impl<'a> Reader<'_, 'a> {
                 return wrong(keyword, "must be a boolean");
             }
         }
+        let version = self.map.get("$schema");
+        if version.is_some() && Draft::named(version)? != self.builder.draft {
+            return wrong("$schema", "must be the version of the whole schema");
+        }
         if self.map.get("examples").is_some_and(|value| !value.is_array()) {
             return wrong("examples", "must be an array");
         }
@@ -100,6 +104,9 @@ impl<'a> Reader<'_, 'a> {
                 let reason = format!("{} is not a type", text::value(name));
                 return Err(self.wrong("type", &reason));
             }
+        }
+        if types.names().count() != names.len() {
+            return Err(self.wrong("type", "names a type twice"));
         }
         Ok(Some(types))
     }

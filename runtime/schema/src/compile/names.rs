@@ -66,20 +66,27 @@ impl Names {
                 own = Rc::from(uri.as_str());
                 insert(&mut self.resources, uri, pointer)?;
             }
+            if !anchor.is_empty() && draft >= Draft::Y2019 {
+                let place = text::below(pointer, draft.id_keyword());
+                return Err(wrong(place, "must have no fragment"));
+            }
             if !anchor.is_empty() {
                 self.anchor(&own, anchor, pointer)?;
             }
         }
-        if draft.knows("$anchor")
-            && let Some(name) = word(map, "$anchor", pointer)?
-        {
+        for keyword in ["$anchor", "$dynamicAnchor"] {
+            let Some(name) = word(map, keyword, pointer)?.filter(|_| draft.knows(keyword)) else {
+                continue;
+            };
+            if !is_anchor(name) {
+                let reason =
+                    "must start with a letter, and have only letters, digits, `-`, `_`, `.`";
+                return Err(wrong(text::below(pointer, keyword), reason));
+            }
             self.anchor(&own, name, pointer)?;
-        }
-        if draft.knows("$dynamicAnchor")
-            && let Some(name) = word(map, "$dynamicAnchor", pointer)?
-        {
-            self.anchor(&own, name, pointer)?;
-            insert(&mut self.dynamic, name.to_owned(), pointer)?;
+            if keyword == "$dynamicAnchor" {
+                insert(&mut self.dynamic, name.to_owned(), pointer)?;
+            }
         }
         if draft == Draft::Y2019 && map.get("$recursiveAnchor") == Some(&Value::Bool(true)) {
             insert(&mut self.dynamic, "$recursiveAnchor".to_owned(), pointer)?;
@@ -149,6 +156,11 @@ fn word<'a>(
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(wrong(text::below(pointer, keyword), "must be a string")),
     }
+}
+
+fn is_anchor(name: &str) -> bool {
+    let is_more = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(is_more)
 }
 
 fn split(reference: &str) -> (&str, &str) {
