@@ -85,7 +85,7 @@ impl Registry {
             let message = format!("the header `{CALL_HEADER}` {reason}");
             Failure::new(FailureCode::BadAncestry, message)
         })?;
-        Ok(Origin { call: Some(self.call(parent, callee)), deadline: None })
+        Ok(Origin { call: Some(self.call(parent, callee)), ..Origin::default() })
     }
 
     /// The requests of this pool call others.
@@ -153,6 +153,8 @@ pub struct Origin {
     pub call: Option<Call>,
     /// When the caller stops waiting for an answer.
     pub deadline: Option<Timestamp>,
+    /// How many cold deployments have passed it on to the one that stands in for them.
+    pub passed_on: u32,
 }
 
 impl Origin {

@@ -86,7 +86,7 @@ impl Running {
         match self.id() {
             Some(parent) => {
                 let call = Some(self.registry.call(parent, callee));
-                Origin { call, deadline: self.deadline() }
+                Origin { call, deadline: self.deadline(), ..Origin::default() }
             }
             // What it left behind calls on its own account.
             None => Origin::default(),

@@ -13,6 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use wasmtime_wasi_http::WasiBody;
 
+/// How often a request is passed on to a deployment that stands in, which may be cold too. Beyond
+/// that it waits: those that stand in for one another in a circle would pass it on for ever.
+const PASSED_ON_MAX: u32 = 4;
+
 /// What stands in front of one revision.
 #[derive(Default)]
 pub struct Front {
@@ -111,7 +115,8 @@ impl Dispatch {
         }
         if let Some(cold) = &front.cold {
             let counts = live.pool.counts();
-            if cold.steps_in(counts.ready, counts.queued + counts.ongoing) {
+            let may_pass_on = inbound.origin.passed_on < PASSED_ON_MAX;
+            if may_pass_on && cold.steps_in(counts.ready, counts.queued + counts.ongoing) {
                 live.pool.warm_up();
                 deployment.note_proxied();
                 return self.stand_in(cold, &live, inbound).await;
@@ -144,7 +149,8 @@ impl Dispatch {
                 Ok(response)
             }
             Stand::Deployment(name) => {
-                let Inbound { request, origin, .. } = inbound;
+                let Inbound { request, mut origin, .. } = inbound;
+                origin.passed_on += 1;
                 let answer = Box::pin(self.call(name, request, origin));
                 tokio::time::timeout(cold.timeout, answer).await.map_err(|_| late())?
             }
