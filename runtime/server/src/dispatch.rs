@@ -51,6 +51,20 @@ pub struct Inbound {
     pub origin: Origin,
 }
 
+/// What became of a request that one kind of revision was to serve.
+enum Handled {
+    Answer(Response<ResponseBody>),
+    /// A revision that serves requests in another way is live now.
+    Moved(Box<Inbound>, Arc<Revision>),
+}
+
+/// What became of a request that wanted a replica for itself.
+enum Admitted {
+    To(Arc<Revision>, Granted),
+    /// This revision is live now, and serves requests in batches.
+    Moved(Arc<Revision>),
+}
+
 /// Serves requests.
 pub struct Dispatch {
     /// What there is to serve them.
@@ -97,12 +111,19 @@ impl Dispatch {
         live: Arc<Revision>,
         inbound: Inbound,
     ) -> Result<Response<ResponseBody>, Failure> {
-        if live.batching.is_some() {
-            Box::pin(self.serve_batched(deployment, live, inbound)).await
-        } else if live.is_guest() {
-            self.serve_guest(deployment, live, inbound).await
-        } else {
-            self.serve_native(deployment, live, inbound).await
+        let (mut live, mut inbound) = (live, inbound);
+        loop {
+            let handled = if live.batching.is_some() {
+                Box::pin(self.serve_batched(deployment, live, inbound)).await?
+            } else if live.is_guest() {
+                self.serve_guest(deployment, live, inbound).await?
+            } else {
+                self.serve_native(deployment, live, inbound).await?
+            };
+            match handled {
+                Handled::Answer(response) => return Ok(response),
+                Handled::Moved(back, newer) => (inbound, live) = (*back, newer),
+            }
         }
     }
 
@@ -144,11 +165,19 @@ impl Dispatch {
         deployment: &Deployment,
         live: Arc<Revision>,
         inbound: Inbound,
-    ) -> Result<Response<ResponseBody>, Failure> {
+    ) -> Result<Handled, Failure> {
         let Inbound { request, overflow, arrived, mut recording, mut origin } = inbound;
         let (head, body) = request.into_parts();
         let check = |revision: &Revision| check_limits(&revision.request_limits, &head);
-        let (revision, granted) = self.admit(deployment, live, check, arrived, &origin).await?;
+        let (revision, granted) =
+            match self.admit(deployment, live, check, arrived, &origin).await? {
+                Admitted::To(revision, granted) => (revision, granted),
+                Admitted::Moved(newer) => {
+                    let request = Request::from_parts(head, body);
+                    let back = Inbound { request, overflow, arrived, recording, origin };
+                    return Ok(Handled::Moved(Box::new(back), newer));
+                }
+            };
         if let Some(recording) = &mut recording {
             recording.granted();
         }
@@ -161,7 +190,7 @@ impl Dispatch {
             call::Context { revision: &revision, arrived, longest, running, is_head, overflow };
         let notes = Notes { recording, units: None };
         match call::run(context, granted, notes, request).await? {
-            Served::Answer(response) => Ok(response),
+            Served::Answer(response) => Ok(Handled::Answer(response)),
             // The deployment became native while the request waited.
             Served::Unsent(_, _, failure) => Err(failure),
         }
@@ -173,7 +202,7 @@ impl Dispatch {
         deployment: &Deployment,
         mut live: Arc<Revision>,
         inbound: Inbound,
-    ) -> Result<Response<ResponseBody>, Failure> {
+    ) -> Result<Handled, Failure> {
         let Inbound { request, overflow, arrived, recording, mut origin } = inbound;
         let (head, body) = request.into_parts();
         check_limits(&live.request_limits, &head)?;
@@ -187,8 +216,15 @@ impl Dispatch {
         }
         let mut tried = 0;
         loop {
-            let (revision, granted) =
-                self.admit(deployment, live, |_| Ok(()), arrived, &origin).await?;
+            let admitted = self.admit(deployment, live, |_| Ok(()), arrived, &origin).await?;
+            let (revision, granted) = match admitted {
+                Admitted::To(revision, granted) => (revision, granted),
+                Admitted::Moved(newer) => {
+                    let recording = notes.recording;
+                    let back = Inbound { request, overflow, arrived, recording, origin };
+                    return Ok(Handled::Moved(Box::new(back), newer));
+                }
+            };
             if let Some(recording) = &mut notes.recording {
                 recording.granted();
             }
@@ -199,7 +235,7 @@ impl Dispatch {
             let context =
                 call::Context { revision: &revision, arrived, longest, running, is_head, overflow };
             match call::run(context, granted, notes, request).await? {
-                Served::Answer(response) => return Ok(response),
+                Served::Answer(response) => return Ok(Handled::Answer(response)),
                 Served::Unsent(unsent, kept, failure) => {
                     tried += 1;
                     // Its end is noticed in a moment, and then it is not chosen again.
@@ -242,16 +278,19 @@ impl Dispatch {
         check: impl Fn(&Revision) -> Result<(), Failure>,
         arrived: Timestamp,
         origin: &Origin,
-    ) -> Result<(Arc<Revision>, Granted), Failure> {
+    ) -> Result<Admitted, Failure> {
         let mut revision = live;
         let call = origin.call.as_ref().map(Call::id);
         for _ in 0..ADMISSIONS_MAX {
+            if revision.batching.is_some() {
+                return Ok(Admitted::Moved(revision));
+            }
             check(&revision)?;
             match revision.pool.arrive(arrived, call) {
-                Admission::Granted(granted) => return Ok((revision, granted)),
+                Admission::Granted(granted) => return Ok(Admitted::To(revision, granted)),
                 Admission::Waiting(waiting) => {
                     let granted = self.wait(deployment, &revision, waiting, origin).await?;
-                    return Ok((revision, granted));
+                    return Ok(Admitted::To(revision, granted));
                 }
                 // A newer revision is live, or will be in a moment.
                 Admission::Refused(Refusal::Closed) if !deployment.is_deleted() => {

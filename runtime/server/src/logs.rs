@@ -131,8 +131,8 @@ impl DeploymentLog {
 pub struct GuestOutput {
     /// Where the lines go.
     pub log: Arc<DeploymentLog>,
-    /// The replica.
-    pub replica: u64,
+    /// The replica; none for a trial.
+    pub replica: Option<u64>,
     /// Whether a certain line makes the host panic; for tests of what happens then.
     pub fault_injection: bool,
 }
@@ -166,7 +166,7 @@ impl GuestStream {
                     !(self.output.fault_injection && text == PANIC_LINE),
                     "injected fault: a guest asked the host to panic"
                 );
-                self.output.log.push(Some(self.output.replica), self.stream, text);
+                self.output.log.push(self.output.replica, self.stream, text);
             }
         }
     }
@@ -179,7 +179,7 @@ impl Drop for GuestStream {
             let partial = std::mem::take(&mut *self.partial.lock());
             if !partial.is_empty() {
                 let text = String::from_utf8_lossy(&partial).into_owned();
-                self.output.log.push(Some(self.output.replica), self.stream, text);
+                self.output.log.push(self.output.replica, self.stream, text);
             }
         }
     }

@@ -70,7 +70,8 @@ impl Control {
         let spec = DeploymentSpec {
             replicas: Replicas { min: 0, max: 1 },
             initial_replicas: 0,
-            reuse: Reuse::Off,
+            // It serves this one request, and needs no successor for that.
+            reuse: Reuse::On,
             drain_timeout: spec.drain_timeout.max(longest),
             ..spec
         };

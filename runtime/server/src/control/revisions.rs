@@ -227,7 +227,7 @@ async fn try_start(
 ) -> Result<(), ApiError> {
     let code = code.get().await?;
     let log = Arc::clone(&surroundings.log);
-    let output = GuestOutput { log, replica: u64::MAX, fault_injection: false };
+    let output = GuestOutput { log, replica: None, fault_injection: false };
     let end = End { cut: Arc::default(), grace: Duration::ZERO, place: None, farewell: None };
     let secrets = secrets(spec)?;
     surroundings.log.hide(secrets.values());

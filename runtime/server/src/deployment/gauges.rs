@@ -24,34 +24,28 @@ pub struct Gauges {
 }
 
 impl Gauges {
-    /// Sets a value of one instance. False if the name or the value cannot be used.
-    pub fn set(&self, replica: u64, name: &str, value: f64) -> bool {
+    /// Sets a value of one instance. A name or a value that cannot be used is ignored.
+    pub fn set(&self, replica: u64, name: &str, value: f64) {
         let is_name = !name.is_empty()
             && name.len() <= NAME_BYTES_MAX
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte));
         if !is_name || !value.is_finite() {
-            return false;
+            return;
         }
         let mut reports = self.by_replica.lock();
         let values = &mut reports.entry(ReplicaId(replica)).or_default().values;
         if let Some(known) = values.get_mut(name) {
             *known = value;
-            return true;
+        } else if values.len() < NAMES_MAX {
+            values.insert(name.to_owned(), value);
         }
-        if values.len() >= NAMES_MAX {
-            return false;
-        }
-        values.insert(name.to_owned(), value);
-        true
     }
 
-    /// Sets the work one instance does. False if it is no such number.
-    pub fn set_load(&self, replica: u64, units: f64) -> bool {
-        if !units.is_finite() || units < 0.0 {
-            return false;
+    /// Sets the work one instance does. What is no such number is ignored.
+    pub fn set_load(&self, replica: u64, units: f64) {
+        if units.is_finite() && units >= 0.0 {
+            self.by_replica.lock().entry(ReplicaId(replica)).or_default().load = Some(units);
         }
-        self.by_replica.lock().entry(ReplicaId(replica)).or_default().load = Some(units);
-        true
     }
 
     /// Puts what is reported into an observation: for each name the sum under the name itself, mean

@@ -8,8 +8,8 @@ mod json;
 mod native;
 
 use super::{
-    ADMISSIONS_MAX, Dispatch, Failure, FailureCode, Inbound, REPLICAS_TRIED_MAX, ResponseBody,
-    UNREACHABLE_PAUSE, refused, unless_stuck, work,
+    ADMISSIONS_MAX, Dispatch, Failure, FailureCode, Handled, Inbound, REPLICAS_TRIED_MAX,
+    ResponseBody, UNREACHABLE_PAUSE, refused, unless_stuck, work,
 };
 use crate::calls::{Registry, Running};
 use crate::clock;
@@ -17,7 +17,7 @@ use crate::deployment::{Deployment, Recording, RequestLimits, Revision};
 use crate::spec::BatchingSpec;
 use crate::warm_pool::{Granted, Ticketed, WarmPool, Work};
 use bytes::Bytes;
-use http::Response;
+use http::{Request, Response};
 use samovar_core::calls::{CallId, Place};
 use samovar_core::pool::{Health, Member, Outcome, Refusal};
 use samovar_core::time::Timestamp;
@@ -232,7 +232,7 @@ impl Dispatch {
         deployment: &Deployment,
         live: Arc<Revision>,
         inbound: Inbound,
-    ) -> Answer {
+    ) -> Result<Handled, Failure> {
         let (inbound, body) = inbound.read(&live).await?;
         if !live.is_guest() {
             json::check(&body)?;
@@ -246,7 +246,15 @@ impl Dispatch {
         let (sender, receiver) = oneshot::channel();
         let call = origin.call.as_ref().map(crate::calls::Call::id);
         let item = Box::new(Item { head, body, call, recording, tried: 0, answer: sender });
-        let (revision, ticket) = enter(deployment, live, item, arrived).await?;
+        let (revision, ticket) = match enter(deployment, live, item, arrived).await? {
+            Entered::To(revision, ticket) => (revision, ticket),
+            Entered::Moved(item, newer) => {
+                let Item { head, body, recording, .. } = *item;
+                let request = Request::from_parts(head, super::front::full(body));
+                let back = Inbound { request, overflow: None, arrived, recording, origin };
+                return Ok(Handled::Moved(Box::new(back), newer));
+            }
+        };
         let longest = origin.rest(Duration::MAX);
         let waiting = tokio::time::timeout(longest, told(&revision, ticket, receiver));
         let answer = match unless_stuck(deployment, &revision, &origin, waiting).await? {
@@ -262,8 +270,15 @@ impl Dispatch {
         if let (Some(units), Ok(_)) = (units, &answer) {
             units.ended(Outcome::Completed);
         }
-        answer
+        answer.map(Handled::Answer)
     }
+}
+
+/// What became of an item that wanted to wait.
+enum Entered {
+    To(Arc<Revision>, Ticketed),
+    /// This revision is live now, and serves requests one by one.
+    Moved(Box<Item>, Arc<Revision>),
 }
 
 /// Puts an item into the queue of the revision that is live.
@@ -272,17 +287,17 @@ async fn enter(
     live: Arc<Revision>,
     item: Box<Item>,
     arrived: Timestamp,
-) -> Result<(Arc<Revision>, Ticketed), Failure> {
+) -> Result<Entered, Failure> {
     let (mut revision, mut item) = (live, item);
     for _ in 0..ADMISSIONS_MAX {
         match revision.pool.arrive_for_batch(item, arrived) {
-            Ok(ticket) => return Ok((revision, ticket)),
+            Ok(ticket) => return Ok(Entered::To(revision, ticket)),
             // A newer revision is live, or will be in a moment.
             Err((back, Refusal::Closed)) if !deployment.is_deleted() => {
                 tokio::task::yield_now().await;
                 (revision, item) = (deployment.live(), back);
                 if revision.batching.is_none() {
-                    break; // It does not batch any more. Rare, and the client may try again.
+                    return Ok(Entered::Moved(item, revision));
                 }
             }
             Err((_, refusal)) => return Err(refused(deployment, &revision, refusal)),

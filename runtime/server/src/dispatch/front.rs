@@ -285,10 +285,14 @@ impl Inbound {
 
     /// With a body that was read before.
     pub fn with_body(self, body: Bytes) -> Inbound {
-        let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
         let (parts, _) = self.request.into_parts();
-        Inbound { request: Request::from_parts(parts, body), overflow: None, ..self }
+        Inbound { request: Request::from_parts(parts, full(body)), overflow: None, ..self }
     }
+}
+
+/// A body that is there.
+pub fn full(body: Bytes) -> WasiBody {
+    Full::new(body).map_err(|never| match never {}).boxed_unsync()
 }
 
 fn empty() -> WasiBody {

@@ -90,7 +90,7 @@ impl WarmPool {
         let code = code.code().await.map_err(StartError::Failed)?;
         let output = GuestOutput {
             log: Arc::clone(&self.log),
-            replica: lease.id.0,
+            replica: Some(lease.id.0),
             fault_injection: self.shared.fault_injection,
         };
         let pool = Weak::clone(&self.this);

@@ -153,19 +153,23 @@ impl logging::Host for Guest {
         let colon = if context.is_empty() { "" } else { ": " };
         let mut text = format!("{level} {context}{colon}{message}");
         text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
-        self.output.log.push_text(Some(self.output.replica), LogStream::Stderr, &text);
+        self.output.log.push_text(self.output.replica, LogStream::Stderr, &text);
         Ok(())
     }
 }
 
 impl metrics::Host for Guest {
     fn gauge(&mut self, name: String, value: f64) -> wasmtime::Result<()> {
-        self.surroundings().gauges.set(self.output.replica, &name, value);
+        if let Some(replica) = self.output.replica {
+            self.surroundings().gauges.set(replica, &name, value);
+        }
         Ok(())
     }
 
     fn load(&mut self, units: f64) -> wasmtime::Result<()> {
-        self.surroundings().gauges.set_load(self.output.replica, units);
+        if let Some(replica) = self.output.replica {
+            self.surroundings().gauges.set_load(replica, units);
+        }
         Ok(())
     }
 }
