@@ -15,7 +15,7 @@ pub const BODY_BYTES_MAX: usize = 32 << 20;
 /// Most levels of objects and arrays in a body.
 pub const BODY_DEPTH_MAX: usize = 128;
 
-/// Most bytes that a body may take in memory. A value of two bytes takes twenty times as much there.
+/// Most bytes that a body may take in memory, where a value of two bytes takes 48.
 pub const BODY_MEMORY_MAX: usize = 128 << 20;
 
 /// Bytes of a value, with those that lists keep in reserve.

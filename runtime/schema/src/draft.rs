@@ -61,7 +61,6 @@ impl Draft {
             _ => Draft::Four,
         };
         let until = match keyword {
-            "dependencies" => Draft::Seven,
             "$recursiveRef" | "additionalItems" => Draft::Y2019,
             _ => Draft::Y2020,
         };
