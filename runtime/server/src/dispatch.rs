@@ -192,7 +192,7 @@ impl Dispatch {
         match call::run(context, granted, notes, request).await? {
             Served::Answer(response) => Ok(Handled::Answer(response)),
             // The deployment became native while the request waited.
-            Served::Unsent(_, _, failure) => Err(failure),
+            Served::Unsent(unsent) => Err(unsent.failure),
         }
     }
 
@@ -236,14 +236,14 @@ impl Dispatch {
                 call::Context { revision: &revision, arrived, longest, running, is_head, overflow };
             match call::run(context, granted, notes, request).await? {
                 Served::Answer(response) => return Ok(Handled::Answer(response)),
-                Served::Unsent(unsent, kept, failure) => {
+                Served::Unsent(unsent) => {
                     tried += 1;
                     // Its end is noticed in a moment, and then it is not chosen again.
                     tokio::time::sleep(UNREACHABLE_PAUSE * tried).await;
                     if tried == REPLICAS_TRIED_MAX {
-                        return Err(failure);
+                        return Err(unsent.failure);
                     }
-                    (request, notes, live) = (unsent, kept, deployment.live());
+                    (request, notes, live) = (unsent.request, unsent.notes, deployment.live());
                 }
             }
         }

@@ -16,7 +16,17 @@ pub enum Served {
     /// It was answered.
     Answer(Response<ResponseBody>),
     /// The replica could not be reached. Nothing was sent, so another one may serve the request.
-    Unsent(Request<WasiBody>, Notes, Failure),
+    Unsent(Box<Unsent>),
+}
+
+/// A request that was not sent.
+pub struct Unsent {
+    /// It, as it came.
+    pub request: Request<WasiBody>,
+    /// Who is to be told how it ends.
+    pub notes: Notes,
+    /// Why it was not sent.
+    pub failure: Failure,
 }
 
 /// Forwards a request.
@@ -89,7 +99,9 @@ fn refused(
             let notes = unsent.is_some().then(|| std::mem::take(&mut place.notes));
             place.finish(Outcome::Failed, Health::Sound, None);
             return match (unsent, notes) {
-                (Some(request), Some(notes)) => Ok(Served::Unsent(*request, notes, failure)),
+                (Some(request), Some(notes)) => {
+                    Ok(Served::Unsent(Box::new(Unsent { request: *request, notes, failure })))
+                }
                 _ => Err(failure),
             };
         }
