@@ -56,6 +56,7 @@ fn deployment(name: &str, component: Digest) -> DeploymentRecord {
         component: Some(component),
         policy,
         policy_versions: Vec::new(),
+        held: None,
         shadow: None,
         created_at_ms: 1,
         updated_at_ms: 2,
