@@ -17,6 +17,7 @@ mod human;
 mod invoke;
 mod keep_processes;
 mod list;
+mod load;
 mod logs;
 mod machine;
 mod policy;
@@ -58,6 +59,7 @@ Scaling:
   samovar policy push mine.wasm --name mine      add a policy of your own
   samovar policy swap hello mine                 change policies without losing a request
   samovar scale hello 3                          hold the number by hand; `resume` ends it
+  samovar load hello --rate 200 --for 1m         send requests, and see what comes back
 
 `samovar COMMAND --help` shows the options of a command, with examples.";
 
@@ -92,6 +94,7 @@ enum Command {
     Policy(policy::Policy),
     Decisions(decisions::Decisions),
     Invoke(Box<invoke::Invoke>),
+    Load(Box<load::Load>),
     Logs(logs::Logs),
     Record(record::Record),
     Simulate(Box<simulate::Simulate>),
@@ -144,6 +147,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Policy(policy) => wait_for(policy.run()),
         Command::Decisions(decisions) => wait_for(decisions.run()),
         Command::Invoke(invoke) => wait_for(invoke.run()),
+        Command::Load(load) => load.run(),
         Command::Logs(logs) => wait_for(logs.run()),
         Command::Record(record) => wait_for(record.run()),
         Command::Simulate(simulate) => simulate.run(),

@@ -11,7 +11,7 @@ use crate::api;
 use crate::client::Reply;
 use crate::spec::DeploymentName;
 
-pub use table::write_native;
+pub use table::{write_all, write_native, write_one};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -95,11 +95,11 @@ impl Replicas {
         match self.command {
             Command::List(of) => {
                 let reply = of.connection.client()?.replicas(&of.name).await?;
-                of.connection.print(&reply.json, |out| table::write_all(out, &reply.value))?;
+                of.connection.print(&reply.json, |out| write_all(out, &reply.value))?;
             }
             Command::Show(one) => {
                 let reply = one.connection.client()?.replica(&one.name, one.id).await?;
-                one.connection.print(&reply.json, |out| table::write_one(out, &reply.value))?;
+                one.connection.print(&reply.json, |out| write_one(out, &reply.value))?;
             }
             Command::Add(add) => {
                 let more = api::AddReplicas { count: add.count };

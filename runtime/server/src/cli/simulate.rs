@@ -75,7 +75,7 @@ pub struct Simulate {
 impl Simulate {
     /// Runs the simulations one after the other and writes the reports.
     pub fn run(self) -> anyhow::Result<()> {
-        self.check_files()?;
+        check_plots(&self.plot)?;
         let (mut scenario, load) = self.input.read()?;
         if let Some(seed) = self.seed {
             scenario.seed = seed;
@@ -137,14 +137,6 @@ impl Simulate {
         out.flush()?;
         Ok(())
     }
-
-    /// Finds out before a long run whether its pictures can be drawn.
-    fn check_files(&self) -> anyhow::Result<()> {
-        for file in &self.plot {
-            kind(file)?;
-        }
-        Ok(())
-    }
 }
 
 fn simulate(
@@ -175,6 +167,11 @@ fn simulate(
     Ok(done)
 }
 
+/// Finds out before a long run whether its pictures can be drawn.
+pub(super) fn check_plots(files: &[PathBuf]) -> anyhow::Result<()> {
+    files.iter().try_for_each(|file| kind(file).map(drop))
+}
+
 /// Writes a picture in the format its name asks for.
 pub(super) fn draw(file: &Path, svg: &str, width: u32) -> anyhow::Result<()> {
     let bytes = match kind(file)? {
@@ -199,7 +196,8 @@ pub(super) fn kind(file: &Path) -> anyhow::Result<Picture> {
     }
 }
 
-fn create(file: &Path) -> anyhow::Result<std::io::BufWriter<std::fs::File>> {
+/// Begins a file.
+pub(super) fn create(file: &Path) -> anyhow::Result<std::io::BufWriter<std::fs::File>> {
     let created = std::fs::File::create(file);
     Ok(std::io::BufWriter::new(created.with_context(|| format!("write {}", file.display()))?))
 }

@@ -1,5 +1,6 @@
 //! The command line as a whole, and what the commands print.
 
+mod manual;
 mod native;
 
 use clap::CommandFactory as _;
@@ -75,7 +76,23 @@ fn documented_command_lines_parse() {
         "deploy f.wasm --name n --interval 1s --memory 128MiB --request-timeout 30s",
         "deploy f.wasm --name n --cpu-time 10s --env K=V --env L=W --route /r --output json",
         "list --admin-url http://127.0.0.1:1 --admin-token-file f --output json",
+        "deploy f.wasm --name n --max-batch-size 4 --timeout-batching 5ms --reuse on --ready any",
+        "deploy f.wasm --name n --endpoint /p --input-schema i --output-schema o --ready 2",
+        "deploy f.wasm --name n --calls a,b --outbound https://*.a.b --outbound *://localhost:*",
+        "deploy f.wasm --name n --cold-start-proxy m --value K=V --secret A=env:B --secret C=file:d",
         "status n --watch",
+        "replicas list n",
+        "replicas show n 7",
+        "replicas add n --count 2",
+        "replicas remove n 2/7",
+        "replicas restart n 7 --output json",
+        "scale n 3",
+        "pause n --replicas 0",
+        "resume n",
+        "decide n",
+        "ready n",
+        "ready n --wait",
+        "ready n --wait 30s",
         "delete n",
         "policy push f.wasm --name n",
         "policy swap d p --set k=v",
@@ -83,6 +100,13 @@ fn documented_command_lines_parse() {
         "decisions n --limit 12",
         "invoke n",
         "invoke n /path -X PUT -H a:b -H c:d -d @file",
+        "invoke n --reuse off --env K=V --limit memory=1GiB --limit cpu_time=5s",
+        "load n --rate 50",
+        "load n path?x=1 --arrivals poisson:50/s --for 5m --plot a.svg --plot b.png --csv c",
+        "load n -X PUT -H a:b -d @file --trace t.csv --also a,b --record r.csv --interval 5s",
+        "load n --profile t.csv --connections 10 --timeout 5s --seed 3 --title T --width 600",
+        "load n --users 10@10s,50@5m --think exp:1s --ramp 10s --duration 20m",
+        "load http://127.0.0.1:1/x --concurrency 8 --output json",
         "logs n -f",
         "apply -f samovar.toml",
         "new handler d",
@@ -115,6 +139,13 @@ fn wrong_values_are_refused_with_a_reason() {
         "error: invalid value 'localhost' for '--listen <ADDR>': invalid socket address syntax"
     ]
     .assert_eq(&error("up --listen localhost"));
+    expect!["error: invalid value 'x=y' for '--secret <NAME=SOURCE>': write it like NAME=env:VARIABLE or NAME=file:PATH"].assert_eq(&error("deploy f --name n --secret x=y"));
+    expect!["error: invalid value 'seven' for '<ID>': replicas are named by a number, as in `samovar replicas list`"].assert_eq(&error("replicas show n seven"));
+    expect!["error: invalid value 'https://a.b' for '<NAME|URL>': write a URL that begins with http://; for https use a tunnel"].assert_eq(&error("load https://a.b --rate 1"));
+    expect!["error: the argument '--rate <N>' cannot be used with '--users <COUNTS>'"]
+        .assert_eq(&error("load n --rate 1 --users 2"));
+    expect!["error: the following required arguments were not provided:"]
+        .assert_eq(&error("load n"));
     expect!["error: invalid value 'x' for '--header <NAME: VALUE>': write it like `name: value`"]
         .assert_eq(&error("invoke n -H x"));
 }
