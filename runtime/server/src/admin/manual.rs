@@ -120,7 +120,7 @@ async fn scale_externally(
     body: Body,
 ) -> Result<Json<api::ExternallyScaled>, ApiError> {
     let body = read(body).await?;
-    let scale: api::ExternalScale = serde_json::from_slice(&body).map_err(|error| {
+    let scale: api::ExternalScale = spec::read_json(&body, "").map_err(|error| {
         let message = format!("the body is not `{{\"target_num_replicas\": N}}`: {error}");
         ApiError::new(ErrorCode::InvalidJson, message)
     })?;
