@@ -311,8 +311,7 @@ async fn policies_decide_when_they_are_asked() {
     assert_eq!(native.decisions("m").await.len(), before + 1);
     settled(&native, 3).await;
     // A policy that fails has decided too, and the number stays.
-    let trap = json!({"replay": "hold", "scale": "trap"});
-    native.swap("m", "steered", trap).await.expect(200);
+    native.swap("m", "steered", json!({"scale": "nan"})).await.expect(200);
     let failed = act(&native, Method::POST, "/decide", Value::Null).await.expect(200).json();
     assert!(failed["error"].is_string(), "{failed}");
     settled(&native, 3).await;
