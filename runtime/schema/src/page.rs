@@ -5,8 +5,8 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use fluent_uri::UriRef;
 use sha2::{Digest, Sha256};
+use url::Url;
 
 use crate::openapi::Described;
 
@@ -64,16 +64,11 @@ fn source(text: &str) -> String {
 
 /// Scheme, host and port of a URL, if it has them and nothing in them could end the policy.
 fn origin(url: &str) -> Option<String> {
-    let url = UriRef::parse(url).ok()?;
-    let scheme = url.scheme()?.as_str();
-    let authority = url.authority()?;
-    let host = authority.host();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~[]:".contains(c);
-    if !["http", "https"].contains(&scheme) || host.is_empty() || !host.chars().all(is_plain) {
-        return None;
-    }
-    let port = authority.port().filter(|port| !port.as_str().is_empty());
-    Some(format!("{scheme}://{host}{}", port.map_or(String::new(), |port| format!(":{port}"))))
+    let url = Url::parse(url).ok()?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~[]:/".contains(c);
+    let origin = url.origin().ascii_serialization();
+    let is_web = ["http", "https"].contains(&url.scheme());
+    (is_web && origin.chars().all(is_plain)).then_some(origin)
 }
 
 fn escaped(text: &str) -> String {

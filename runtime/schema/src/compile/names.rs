@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use fluent_uri::{Uri, UriRef};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
+use url::Url;
 
 use crate::draft::Draft;
 use crate::error::SchemaError;
@@ -168,7 +168,6 @@ fn split(reference: &str) -> (&str, &str) {
 }
 
 fn resolve(reference: &str, base: &str) -> Option<String> {
-    let base = Uri::parse(base).ok()?;
-    let resolved = UriRef::parse(reference).ok()?.resolve_against(&base).ok()?;
-    Some(resolved.normalize().as_str().to_owned())
+    let resolved = Url::parse(base).ok()?.join(reference).ok()?;
+    Some(resolved.into())
 }
