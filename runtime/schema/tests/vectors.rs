@@ -132,7 +132,7 @@ proptest! {
             let verdict = schema.check(body.to_string().as_bytes());
             prop_assert_eq!(schema.check_value(&body, 0).is_ok(), verdict.is_ok());
             prop_assert!(schema.check(&bytes).err().is_none_or(|faults| !faults.is_empty()));
-            prop_assert!(schema.example().is_none_or(|example| example.to_string().len() < 100_000));
+            prop_assert!(schema.example().is_none_or(|x| x.to_string().len() < 100_000));
         }
     }
 
