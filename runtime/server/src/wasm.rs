@@ -1,5 +1,6 @@
 //! WebAssembly handlers: engines, compilation, instances.
 
+mod ahead;
 pub mod bindings;
 pub mod calling;
 mod capabilities;

@@ -3,6 +3,7 @@
 use crate::deployment::RequestLimits;
 use crate::wasm::replica::Vitals;
 use bytes::Bytes;
+use futures::stream;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use std::collections::VecDeque;
@@ -203,7 +204,12 @@ impl ResponseBody {
         let mut next = || match Pin::new(&mut *inner).poll_frame(&mut cx) {
             Poll::Ready(Some(Ok(frame))) => Ok(Some(frame)),
             Poll::Ready(None) => Ok(None),
-            Poll::Ready(Some(Err(_))) | Poll::Pending => Err(()),
+            Poll::Ready(Some(Err(error))) => {
+                // It would look complete to whoever asks once more.
+                *inner = http_body_util::StreamBody::new(stream::iter([Err(error)])).boxed_unsync();
+                Err(())
+            }
+            Poll::Pending => Err(()),
         };
         let first = match next() {
             Ok(Some(first)) => first,

@@ -1,9 +1,10 @@
 //! Requests that a guest makes: to another deployment in process, or out into the world.
 
+use super::ahead::Ahead;
 use super::guest::Guest;
 use super::surroundings::Surroundings;
 use crate::calls::{CALL_HEADER, Running};
-use crate::dispatch::BrokenBody;
+use crate::dispatch::{BrokenBody, ResponseBody};
 use crate::logs::LogStream;
 use crate::spec::DeploymentName;
 use http::{Request, Response};
@@ -76,7 +77,10 @@ async fn call(
         None => answer.await,
     };
     let response = answer.unwrap_or_else(|failure| failure.into_response());
-    Ok(response.map(|body| body.map_err(broken).boxed_unsync()))
+    Ok(response.map(|body| match body {
+        whole @ ResponseBody::Full(_) => whole.map_err(broken).boxed_unsync(),
+        stream @ ResponseBody::Stream(_) => Ahead::new(stream).map_err(broken).boxed_unsync(),
+    }))
 }
 
 fn broken(error: BrokenBody) -> WasiError {
