@@ -37,6 +37,17 @@ pub async fn document() -> Json<utoipa::openapi::OpenApi> {
         delete_shadow,
         decisions,
         replicas,
+        manual::add,
+        manual::set,
+        manual::one,
+        manual::remove,
+        manual::restart,
+        manual::pause,
+        manual::resume,
+        manual::decide,
+        manual::ready,
+        manual::invoke,
+        manual::scale_externally,
         join,
         machine,
         logs,
@@ -61,9 +72,11 @@ macro_rules! describe {
             ),
         )]
         #[expect(dead_code, reason = "only its attributes are used")]
-        fn $name() {}
+        pub(super) fn $name() {}
     };
 }
+
+mod manual;
 
 describe!(info, get, "/v1/info", "The server.", [], 200, api::Info);
 describe!(

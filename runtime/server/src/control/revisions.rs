@@ -180,6 +180,7 @@ impl Control {
     ) -> Result<Option<Arc<Front>>, ApiError> {
         let schema = |schema: &Option<Value>, field: &str| {
             let compiled = schema.as_ref().map(Schema::compile).transpose();
+            let compiled = compiled.map(|schema| schema.map(Arc::new));
             compiled.map_err(|error| {
                 ApiError::new(ErrorCode::InvalidField, error.to_string())
                     .with_field(format!("spec.{field}"))
@@ -286,8 +287,8 @@ fn docs(name: &DeploymentName, number: u64, spec: &DeploymentSpec, front: &Front
         server_url: "/",
         route: &spec.route,
         endpoint: spec.endpoint.as_deref(),
-        input: front.input.as_ref(),
-        output: front.output.as_ref(),
+        input: front.input.as_deref(),
+        output: front.output.as_deref(),
         max_batch_size: spec.batching.as_ref().map(|batching| batching.max_batch_size),
     };
     let document = samovar_schema::openapi(&described).to_string();

@@ -17,15 +17,18 @@ use wasmtime_wasi_http::WasiBody;
 /// that it waits: those that stand in for one another in a circle would pass it on for ever.
 const PASSED_ON_MAX: u32 = 4;
 
+/// Bytes of a body that are checked by the thread that serves the request.
+const CHECKED_HERE_MAX: usize = 64 << 10;
+
 /// What stands in front of one revision.
 #[derive(Default)]
 pub struct Front {
     /// The only path that reaches the replicas, by POST; none if all do.
     pub endpoint: Option<String>,
     /// What a request's body must be.
-    pub input: Option<Schema>,
+    pub input: Option<Arc<Schema>>,
     /// What a response's body must be.
-    pub output: Option<Schema>,
+    pub output: Option<Arc<Schema>>,
     /// The page to try it.
     pub docs: Option<Docs>,
     /// Who answers while it is cold.
@@ -221,12 +224,12 @@ fn check_endpoint(endpoint: &str, method: &Method, path: &str) -> Result<(), Fai
 
 /// Reads a request's body and checks it.
 async fn checked_input(
-    schema: &Schema,
+    schema: &Arc<Schema>,
     live: &Revision,
     inbound: Inbound,
 ) -> Result<Inbound, Failure> {
     let (inbound, body) = inbound.read(live).await?;
-    schema.check(&body).map_err(|faults| {
+    check(schema, &body).await.map_err(|faults| {
         let message = told("the request's body", &faults);
         Failure::new(FailureCode::InputSchema, message).faults(faults)
     })?;
@@ -235,7 +238,7 @@ async fn checked_input(
 
 /// Reads a response's body and checks it.
 async fn checked_output(
-    schema: &Schema,
+    schema: &Arc<Schema>,
     bytes_max: u64,
     response: Response<ResponseBody>,
 ) -> Result<Response<ResponseBody>, Failure> {
@@ -246,11 +249,25 @@ async fn checked_output(
         Failure::new(FailureCode::OutputSchema, message)
     })?;
     let body = body.to_bytes();
-    schema.check(&body).map_err(|faults| {
+    check(schema, &body).await.map_err(|faults| {
         let message = told("the handler's answer", &faults);
         Failure::new(FailureCode::OutputSchema, message).faults(faults)
     })?;
     Ok(Response::from_parts(parts, ResponseBody::full(body)))
+}
+
+/// Checks a body. A large one may take the processor for a while, so it does not hold up others.
+async fn check(schema: &Arc<Schema>, body: &Bytes) -> Result<(), Vec<Fault>> {
+    if body.len() <= CHECKED_HERE_MAX {
+        return schema.check(body);
+    }
+    let (schema, body) = (Arc::clone(schema), body.clone());
+    let checked = tokio::task::spawn_blocking(move || schema.check(&body)).await;
+    checked.unwrap_or_else(|failed| {
+        // Our own defect, but what could not be checked is not passed on.
+        tracing::error!("a body could not be checked: {failed}");
+        Err(Vec::new())
+    })
 }
 
 fn told(what: &str, faults: &[Fault]) -> String {
