@@ -12,6 +12,14 @@
 #![allow(clippy::print_stdout, reason = "the test runner shows it with a failure")]
 
 mod admin;
+mod batching;
+mod batching_bad;
+mod batching_native;
+mod calls;
+mod calls_forged;
+mod calls_inherit;
+mod calls_loops;
+mod calls_storm;
 mod cli;
 mod cli_projects;
 mod crash;

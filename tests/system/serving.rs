@@ -86,13 +86,17 @@ fn png_size(file: &Bytes) -> (u32, u32) {
     (info.width, info.height)
 }
 
-/// Sends a body in pieces; every piece must come back before the next is sent.
 async fn echoes_piece_by_piece(guest: &str, http: fn(std::net::SocketAddr) -> Http) {
     let samovar = Samovar::start().await;
     samovar.deploy("echo", guest, json!({})).await;
-    let http = http(samovar.http.address());
+    comes_back_piece_by_piece(&http(samovar.http.address()), "/echo").await;
+}
+
+/// Sends a body in pieces; every piece must come back before the next is sent.
+pub async fn comes_back_piece_by_piece(http: &Http, path: &str) {
     let (mut sender, body) = Channel::<Bytes>::new(1);
-    let request = http.request(Method::POST, "/echo").body(body.boxed_unsync());
+    let request = http.request(Method::POST, path).body(body.boxed_unsync());
+    let http = http.clone();
     let asked = tokio::spawn(async move { http.open(request.expect("a valid request")).await });
     sender.send_data(Bytes::from_static(b"piece 0")).await.expect("the server reads");
     let answer = asked.await.expect("no panic").expect("the head comes before the body's end");
