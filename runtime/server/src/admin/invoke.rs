@@ -22,6 +22,7 @@ const HOST: &str = "localhost";
 pub fn of_deployments() -> Router<Admin> {
     Router::new()
         .route("/deployments/{name}/invoke", any(invoke))
+        .route("/deployments/{name}/invoke/", any(invoke))
         .route("/deployments/{name}/invoke/{*path}", any(invoke_at))
 }
 
