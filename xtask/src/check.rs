@@ -55,7 +55,8 @@ pub fn test(workspace: &Workspace) -> Result<()> {
     step("tests", || workspace.cargo_hosts(&["test", "--release", "--no-fail-fast"], &[]))?;
     step("tests of policies", || {
         let packages = GUEST_TESTS.iter().flat_map(|package| ["--package", package]);
-        run(cargo(&workspace.root).args(["test", "--release"]).args(packages))
+        let features = ["--features", "samovar-sdk/capabilities,samovar-sdk/handler"];
+        run(cargo(&workspace.root).args(["test", "--release"]).args(packages).args(features))
     })?;
     for (system, file) in RECORDED {
         step(&format!("recorded answers of {system}"), || recorded(workspace, system, file))?;
