@@ -31,24 +31,19 @@ async fn invoke(
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    call(admin, name, "", request).await
+    call(admin, &name, request).await
 }
 
 async fn invoke_at(
     State(admin): State<Admin>,
-    Path((name, path)): Path<(String, String)>,
+    Path((name, _)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    call(admin, name, &path, request).await
+    call(admin, &name, request).await
 }
 
-async fn call(
-    admin: Admin,
-    name: String,
-    path: &str,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let name: DeploymentName = parse(&name, "name")?;
+async fn call(admin: Admin, name: &str, request: Request) -> Result<Response, ApiError> {
+    let name: DeploymentName = parse(name, "name")?;
     let (mut parts, body) = request.into_parts();
     let overrides = match parts.headers.remove(OVERRIDE_HEADER) {
         Some(value) => Overrides::from_json(value.as_bytes())?,
@@ -57,7 +52,8 @@ async fn call(
     // The operator's own, and nothing to the handler.
     parts.headers.remove(http::header::AUTHORIZATION);
     let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    let target: PathAndQuery = format!("/{path}{query}").parse().map_err(|error| {
+    let target = format!("/{}{query}", path_below(&parts.uri));
+    let target: PathAndQuery = target.parse().map_err(|error| {
         ApiError::new(ErrorCode::InvalidField, format!("{error}")).with_field("path")
     })?;
     let uri = Uri::builder().scheme("http").authority(HOST).path_and_query(target).build();
@@ -66,4 +62,26 @@ async fn call(
     let request = http::Request::from_parts(parts, body);
     let response = admin.control.invoke(&name, request, &overrides).await?;
     Ok(response.map(Body::new))
+}
+
+/// What stands behind `/deployments/{name}/invoke/`, as it was sent: `%2F` is no `/`.
+fn path_below(uri: &Uri) -> &str {
+    uri.path().splitn(5, '/').nth(4).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_of_a_call_is_not_decoded() {
+        for (sent, path) in [
+            ("/deployments/x/invoke", ""),
+            ("/deployments/x/invoke/", ""),
+            ("/deployments/x/invoke/a%20b/c%2Fd?e", "a%20b/c%2Fd"),
+            ("/deployments/x/invoke//a/", "/a/"),
+        ] {
+            assert_eq!(path_below(&sent.parse().unwrap()), path);
+        }
+    }
 }

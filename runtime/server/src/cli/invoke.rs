@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use anyhow::{Context as _, bail};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use clap::Args;
 use http::header::HeaderValue;
 use http::uri::PathAndQuery;
 use http::{Request, Response};
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
@@ -17,11 +18,11 @@ use super::connection::Connection;
 use super::failure::hinted;
 use super::request::{ERROR_HEADER, RequestOptions, url};
 use super::settings::{OnOff, Variable};
-use crate::client::{self, Call, Client};
+use crate::client::{self, Body, Call, Client, body};
 use crate::spec::{DeploymentName, LimitOverrides, Overrides};
 
-/// How much of a failed answer is kept, to see whether it is a refusal of the admin API.
-const REFUSAL_BYTES_MAX: usize = 64 * 1024;
+/// Refusals of the admin API are short, and say how long they are.
+const REFUSAL_BYTES_MAX: u64 = 64 * 1024;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -84,8 +85,8 @@ impl Invoke {
     pub async fn run(self) -> anyhow::Result<()> {
         let admin = self.connection.client()?;
         let response = match self.overrides.read()? {
-            Some(overrides) => self.send_alone(&admin, &overrides).await?,
-            None => self.send(&admin).await?,
+            Some(overrides) => unless_refused(self.send_alone(&admin, &overrides).await?).await?,
+            None => self.send(&admin).await?.map(boxed),
         };
         print(response, self.include).await
     }
@@ -139,7 +140,25 @@ fn header(overrides: &Overrides) -> anyhow::Result<HeaderValue> {
     })
 }
 
-async fn print(response: Response<Incoming>, include: bool) -> anyhow::Result<()> {
+/// The answer of the handler, if it is one and not a refusal of the admin API.
+async fn unless_refused(response: Response<Incoming>) -> anyhow::Result<Response<Body>> {
+    let length = response.body().size_hint().upper().unwrap_or(u64::MAX);
+    if response.status().is_success() || length > REFUSAL_BYTES_MAX {
+        return Ok(response.map(boxed));
+    }
+    let (head, body) = response.into_parts();
+    let whole = body.collect().await.context("the answer broke off")?.to_bytes();
+    match client::refusal_in(&head, &whole) {
+        Some(refusal) => Err(refusal.into()),
+        None => Ok(Response::from_parts(head, body::full(whole))),
+    }
+}
+
+fn boxed(body: Incoming) -> Body {
+    body.map_err(io::Error::other).boxed_unsync()
+}
+
+async fn print(response: Response<Body>, include: bool) -> anyhow::Result<()> {
     let (head, mut body) = response.into_parts();
     let mut out = io::stdout();
     if include {
@@ -149,32 +168,23 @@ async fn print(response: Response<Incoming>, include: bool) -> anyhow::Result<()
         }
         writeln!(out)?;
     }
-    let is_failure = head.status.as_u16() >= 400;
     let mut last = Bytes::new();
-    let mut start = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.context("the answer broke off")?;
         if let Ok(piece) = frame.into_data() {
             out.write_all(&piece)?;
             out.flush()?; // A streamed answer is shown as it comes.
-            if is_failure && start.len() < REFUSAL_BYTES_MAX {
-                start.extend_from_slice(&piece);
-            }
             last = piece;
         }
     }
-    if !is_failure {
+    if head.status.as_u16() < 400 {
         return Ok(());
     }
     if !last.is_empty() && !last.ends_with(b"\n") {
         writeln!(out)?;
     }
-    if let Some(code) = head.headers.get(ERROR_HEADER) {
-        let code = String::from_utf8_lossy(code.as_bytes());
-        bail!("{}, from the server itself: {code}", head.status);
-    }
-    match client::refusal_in(&head, &start) {
-        Some(refusal) => Err(refusal.into()),
+    match head.headers.get(ERROR_HEADER).map(|code| String::from_utf8_lossy(code.as_bytes())) {
+        Some(code) => bail!("{}, from the server itself: {code}", head.status),
         None => bail!("{}, from the handler", head.status),
     }
 }

@@ -1,5 +1,18 @@
 //! The files of new projects. `{{name}}` and `{{crate}}` in them are replaced.
 
+/// The manifest of the SDK and its files, by their paths in the SDK.
+macro_rules! sdk {
+    ($($path:literal,)*) => {
+        &[
+            ("samovar-sdk/Cargo.toml", include_str!("../../../templates/policy/sdk.toml.template")),
+            $((
+                concat!("samovar-sdk/", $path),
+                include_str!(concat!("../../../../../guest-sdk/", $path)),
+            ),)*
+        ]
+    };
+}
+
 /// Paths inside the project, and contents.
 type Files = &'static [(&'static str, &'static str)];
 
@@ -22,62 +35,43 @@ pub const POLICY: Files = &[
 
 /// The guest SDK, which goes beside a policy. Its own `Cargo.toml` takes versions from our
 /// workspace, so another one goes with it.
-pub const SDK: Files = &[
-    ("samovar-sdk/Cargo.toml", include_str!("../../../templates/policy/sdk.toml.template")),
-    ("samovar-sdk/wit/policy.wit", include_str!("../../../../../guest-sdk/wit/policy.wit")),
-    ("samovar-sdk/src/adapter.rs", include_str!("../../../../../guest-sdk/src/adapter.rs")),
-    ("samovar-sdk/src/blocks.rs", include_str!("../../../../../guest-sdk/src/blocks.rs")),
-    (
-        "samovar-sdk/src/blocks/agreement.rs",
-        include_str!("../../../../../guest-sdk/src/blocks/agreement.rs"),
-    ),
-    (
-        "samovar-sdk/src/blocks/buckets.rs",
-        include_str!("../../../../../guest-sdk/src/blocks/buckets.rs"),
-    ),
-    (
-        "samovar-sdk/src/blocks/cooldown.rs",
-        include_str!("../../../../../guest-sdk/src/blocks/cooldown.rs"),
-    ),
-    ("samovar-sdk/src/blocks/ewma.rs", include_str!("../../../../../guest-sdk/src/blocks/ewma.rs")),
-    (
-        "samovar-sdk/src/blocks/series.rs",
-        include_str!("../../../../../guest-sdk/src/blocks/series.rs"),
-    ),
-    (
-        "samovar-sdk/src/blocks/sliding_max.rs",
-        include_str!("../../../../../guest-sdk/src/blocks/sliding_max.rs"),
-    ),
-    ("samovar-sdk/src/config.rs", include_str!("../../../../../guest-sdk/src/config.rs")),
-    ("samovar-sdk/src/decision.rs", include_str!("../../../../../guest-sdk/src/decision.rs")),
-    ("samovar-sdk/src/handler.rs", include_str!("../../../../../guest-sdk/src/handler.rs")),
-    (
-        "samovar-sdk/src/handler/exchange.rs",
-        include_str!("../../../../../guest-sdk/src/handler/exchange.rs"),
-    ),
-    ("samovar-sdk/src/harness.rs", include_str!("../../../../../guest-sdk/src/harness.rs")),
-    ("samovar-sdk/src/harness/csv.rs", include_str!("../../../../../guest-sdk/src/harness/csv.rs")),
-    (
-        "samovar-sdk/src/harness/host.rs",
-        include_str!("../../../../../guest-sdk/src/harness/host.rs"),
-    ),
-    (
-        "samovar-sdk/src/harness/meter.rs",
-        include_str!("../../../../../guest-sdk/src/harness/meter.rs"),
-    ),
-    (
-        "samovar-sdk/src/harness/pool.rs",
-        include_str!("../../../../../guest-sdk/src/harness/pool.rs"),
-    ),
-    ("samovar-sdk/src/harness/run.rs", include_str!("../../../../../guest-sdk/src/harness/run.rs")),
-    (
-        "samovar-sdk/src/harness/trace.rs",
-        include_str!("../../../../../guest-sdk/src/harness/trace.rs"),
-    ),
-    ("samovar-sdk/src/lib.rs", include_str!("../../../../../guest-sdk/src/lib.rs")),
-    ("samovar-sdk/src/observation.rs", include_str!("../../../../../guest-sdk/src/observation.rs")),
-    ("samovar-sdk/src/policy.rs", include_str!("../../../../../guest-sdk/src/policy.rs")),
-    ("samovar-sdk/src/simple.rs", include_str!("../../../../../guest-sdk/src/simple.rs")),
+pub const SDK: Files = sdk![
+    "src/adapter.rs",
+    "src/batch.rs",
+    "src/blocks.rs",
+    "src/blocks/agreement.rs",
+    "src/blocks/buckets.rs",
+    "src/blocks/cooldown.rs",
+    "src/blocks/ewma.rs",
+    "src/blocks/series.rs",
+    "src/blocks/sliding_max.rs",
+    "src/config.rs",
+    "src/decision.rs",
+    "src/exports.rs",
+    "src/handler.rs",
+    "src/handler/exchange.rs",
+    "src/harness.rs",
+    "src/harness/csv.rs",
+    "src/harness/host.rs",
+    "src/harness/meter.rs",
+    "src/harness/pool.rs",
+    "src/harness/run.rs",
+    "src/harness/trace.rs",
+    "src/host.rs",
+    "src/keyvalue.rs",
+    "src/lib.rs",
+    "src/lifecycle.rs",
+    "src/logging.rs",
+    "src/metrics.rs",
+    "src/observation.rs",
+    "src/parse_config.rs",
+    "src/policy.rs",
+    "src/simple.rs",
+    "wit/handler/deps/config/config.wit",
+    "wit/handler/deps/keyvalue/keyvalue.wit",
+    "wit/handler/deps/logging/logging.wit",
+    "wit/handler/handler.wit",
+    "wit/policy.wit",
 ];
 
 #[cfg(test)]
