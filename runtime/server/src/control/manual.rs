@@ -3,12 +3,11 @@
 use super::Control;
 use crate::api::{self, ApiError, ErrorCode};
 use crate::clock;
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, Revision};
 use crate::spec::{DeploymentName, ReadyRule};
 use samovar_core::pool::ManualError;
 use samovar_core::replica::ReplicaId;
 use samovar_core::tick::ANSWER_MAX;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How often an answer of the policy is looked for.
@@ -42,16 +41,16 @@ impl Control {
         name: &DeploymentName,
         count: u32,
     ) -> Result<api::ReplicasChanged, ApiError> {
-        let _changing = self.change("deployment", name.as_str()).await;
-        let deployment = self.deployment(name)?;
-        let added = deployment.live().pool.add(count);
-        if added == 0 && count > 0 {
-            let most = deployment.live().spec.replicas.max;
-            let message =
-                format!("`{name}` has as many replicas as it may, replicas.max is {most}");
-            return Err(ApiError::new(ErrorCode::Conflict, message));
-        }
-        self.settled(&deployment).await
+        let add = |revision: &Revision| match revision.pool.add(count) {
+            0 if count > 0 => {
+                let most = revision.spec.replicas.max;
+                let message =
+                    format!("`{name}` has as many replicas as it may, replicas.max is {most}");
+                Err(ApiError::new(ErrorCode::Conflict, message))
+            }
+            _ => Ok(()),
+        };
+        self.by_hand(name, add).await
     }
 
     /// Drains one replica, which is not replaced.
@@ -64,11 +63,8 @@ impl Control {
         name: &DeploymentName,
         id: u64,
     ) -> Result<api::ReplicasChanged, ApiError> {
-        let _changing = self.change("deployment", name.as_str()).await;
-        let deployment = self.deployment(name)?;
-        let removed = deployment.live().pool.remove_replica(ReplicaId(id));
-        removed.map_err(|error| refused(name, id, error))?;
-        self.settled(&deployment).await
+        let remove = |revision: &Revision| revision.pool.remove_replica(ReplicaId(id));
+        self.by_hand(name, |live| remove(live).map_err(|error| refused(name, id, error))).await
     }
 
     /// Drains one replica and starts its successor.
@@ -81,11 +77,24 @@ impl Control {
         name: &DeploymentName,
         id: u64,
     ) -> Result<api::ReplicasChanged, ApiError> {
+        let restart = |revision: &Revision| revision.pool.restart(ReplicaId(id));
+        self.by_hand(name, |live| restart(live).map_err(|error| refused(name, id, error))).await
+    }
+
+    /// Changes single replicas of the live revision, and stores what is held by that.
+    async fn by_hand(
+        &self,
+        name: &DeploymentName,
+        change: impl FnOnce(&Revision) -> Result<(), ApiError>,
+    ) -> Result<api::ReplicasChanged, ApiError> {
         let _changing = self.change("deployment", name.as_str()).await;
         let deployment = self.deployment(name)?;
-        let restarted = deployment.live().pool.restart(ReplicaId(id));
-        restarted.map_err(|error| refused(name, id, error))?;
-        self.settled(&deployment).await
+        change(&deployment.live())?;
+        let held = deployment.live().pool.held();
+        if deployment.set_held(held) != held {
+            self.save(&deployment, deployment.shadow().as_deref()).await?;
+        }
+        Ok(changed(&deployment))
     }
 
     /// Holds the number of replicas, or gives it back to the policy.
@@ -121,18 +130,6 @@ impl Control {
         deployment.live().pool.hold(count, clock::now());
         deployment.attention.notify_one();
         Ok(changed(&deployment))
-    }
-
-    /// Stores what is held now, which single replicas change too, and says how it is.
-    async fn settled(
-        &self,
-        deployment: &Arc<Deployment>,
-    ) -> Result<api::ReplicasChanged, ApiError> {
-        let held = deployment.live().pool.held();
-        if deployment.set_held(held) != held {
-            self.save(deployment, deployment.shadow().as_deref()).await?;
-        }
-        Ok(changed(deployment))
     }
 
     /// Asks the policy now and waits for its decision.
