@@ -190,6 +190,7 @@ async fn process_that_crashes_takes_only_the_bad_item_along() {
     for reply in batch(&native, [json!({"do": "crash"}), json!(2), json!(3)]).await {
         reply.host_error(502, "replica-failed");
     }
+    native.wait_failure("m", &["was killed by SIGKILL"]).await;
     native.wait_ready("m", 1).await;
     serves(&native).await;
 }

@@ -203,12 +203,22 @@ async fn without_a_stand_in_requests_wait() {
 async fn components_have_stand_ins_too() {
     let samovar = Samovar::start().await;
     let proxy = json!({"response": {"status": 200, "body": "for now"}});
-    let spec = json!({"replicas": "0..1", "idle_ttl": "300ms", "cold_start_proxy": proxy});
-    samovar.deploy("m", BEHAVE, spec).await;
-    for _ in 0..2 {
+    let spec = json!({"replicas": "0..1", "idle_ttl": "off", "cold_start_proxy": proxy});
+    for number in 0..3 {
+        samovar
+            .deploy("m", BEHAVE, with(spec.clone(), json!({"env": {"NUMBER": number.to_string()}})))
+            .await;
         assert_eq!(samovar.http.get("/m/ok").await.expect(200).text(), "for now");
         samovar.wait_status("m", "a replica", |status| ready(status) == 1).await;
         assert_eq!(samovar.http.get("/m/ok").await.expect(200).text(), "ok\n");
+    }
+    // It is woken again after its sleep.
+    samovar.deploy("m", BEHAVE, with(spec, json!({"idle_ttl": "200ms"}))).await;
+    for _ in 0..2 {
+        let before = number(&samovar.status("m").await, "/totals/replicas_started");
+        assert_eq!(samovar.http.get("/m/ok").await.expect(200).text(), "for now");
+        let one_more = |status: &Value| number(status, "/totals/replicas_started") == before + 1;
+        samovar.wait_status("m", "one more replica", one_more).await;
         samovar.wait_status("m", "no replica", |status| all_replicas(status) == 0).await;
     }
 }

@@ -305,10 +305,9 @@ async fn policies_decide_when_they_are_asked() {
     let spec = with(steered("steered", "replicas:3"), quiet("0..8", 1));
     let scaling = json!({"policy": "steered", "config": {"scale": "replicas:3"}, "interval": "1h"});
     samovar.deploy("m", BEHAVE, with(spec, json!({"scaling": scaling}))).await;
-    let before = native.decisions("m").await.len();
     let decision = act(&native, Method::POST, "/decide", Value::Null).await.expect(200).json();
     assert_eq!(number(&decision, "/target"), 3, "{decision}");
-    assert_eq!(native.decisions("m").await.len(), before + 1);
+    assert!(native.decisions("m").await.contains(&decision), "it is in the log");
     settled(&native, 3).await;
     // A policy that fails has decided too, and the number stays.
     native.swap("m", "steered", json!({"scale": "nan"})).await.expect(200);

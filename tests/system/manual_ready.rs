@@ -124,7 +124,8 @@ async fn failing_starts_are_told_whatever_the_rule() {
 #[tokio::test]
 async fn pending_requests_are_those_that_wait_or_run() {
     let native = Native::start().await;
-    let spec = json!({"concurrency": 2, "queue": {"timeout": "10m"}, "limits": {"request_timeout": "10m"}});
+    let limits = json!({"request_timeout": "10m"});
+    let spec = json!({"concurrency": 2, "queue": {"timeout": "10m"}, "limits": limits});
     native.deploy("m", spec).await;
     let five = at_once(&native.http, "/m/wait?gate=a", 5);
     wait_ongoing(&native, "m", 2).await;
