@@ -193,8 +193,8 @@ impl Load {
             seed: self.load.seed,
             stop: AtomicBool::new(false),
         });
-        self.watch(&admin, &run, plan.source, &mut watched).await;
-        self.finish(&run, watched, &plan.title)
+        let sending = self.watch(&admin, &run, plan.source, &mut watched).await;
+        self.finish(&run, watched, sending, &plan.title)
     }
 
     /// The request, and who gets it.
@@ -226,8 +226,15 @@ impl Load {
         Ok((sender, first))
     }
 
-    /// Lets the requests be sent, and looks at the server after each interval.
-    async fn watch(&self, admin: &Client, run: &Arc<Run>, source: Source, watched: &mut [Watched]) {
+    /// Lets the requests be sent, and looks at the server after each interval. How long requests
+    /// were sent.
+    async fn watch(
+        &self,
+        admin: &Client,
+        run: &Arc<Run>,
+        source: Source,
+        watched: &mut [Watched],
+    ) -> Duration {
         let mut driving = JoinSet::new();
         driving.spawn(drive(Arc::clone(run), source));
         let bar = bar(run.duration);
@@ -236,11 +243,15 @@ impl Load {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut has_warned = false;
         let mut goes_on = true;
+        let mut sending = run.duration;
         while goes_on {
             tokio::select! {
                 _ = ticks.tick() => {}
                 _ = driving.join_next() => goes_on = false,
-                _ = tokio::signal::ctrl_c() => goes_on = false,
+                _ = tokio::signal::ctrl_c() => {
+                    goes_on = false;
+                    sending = run.start.elapsed().min(run.duration);
+                }
             }
             if !goes_on {
                 run.stop();
@@ -254,18 +265,27 @@ impl Load {
                 bar.suspend(|| failure::warn(&format!("replicas are not known: {reason:#}")));
             }
             for (index, watched) in watched.iter_mut().enumerate() {
-                watched.push(at, (index == 0).then_some((&counts, open)));
+                // A short rest would look like a lull.
+                if goes_on || watched.since_last(at) >= interval / 2 || watched.is_new() {
+                    watched.push(at, (index == 0).then_some((&counts, open)));
+                }
             }
             bar.set_position(at.min(run.duration).as_millis() as u64);
             bar.set_message(message(&counts, open, interval, watched[0].replicas()));
         }
         bar.finish_and_clear();
+        sending
     }
 
-    fn finish(&self, run: &Run, watched: Vec<Watched>, load: &str) -> anyhow::Result<()> {
+    fn finish(
+        &self,
+        run: &Run,
+        watched: Vec<Watched>,
+        sending: Duration,
+        load: &str,
+    ) -> anyhow::Result<()> {
         run.tally.finish_tape().context("write the recorded arrivals")?;
         let whole = run.start.elapsed();
-        let sending = whole.min(run.duration);
         let least: Vec<Option<u32>> =
             watched.iter().map(|watched| watched.range().map(|(least, _)| least)).collect();
         let (mut sums, live) = run.tally.look(|totals| {
@@ -285,7 +305,8 @@ impl Load {
             policy => format!("{policy}, live"),
         };
         let (seed, interval) = (self.load.seed, self.files.interval);
-        let live = [outcome::Run { label, seed, duration: sending, interval, deployments: live }];
+        let end = live[0].rows.last().map_or(sending, |row| row.at.max(sending));
+        let live = [outcome::Run { label, seed, duration: end, interval, deployments: live }];
         let spent = human::seconds(sending.as_millis() as u64);
         self.files.write(&live, &format!("{load}, live, {spent}"))?;
         self.print(&sums)

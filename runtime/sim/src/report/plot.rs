@@ -199,7 +199,7 @@ fn values(curves: &[Curve]) -> impl Iterator<Item = f64> {
     curves.iter().flat_map(|curve| &curve.spans).filter_map(|span| span.value)
 }
 
-/// All quantiles in one panel for one run. Of several runs each quantile has its own panel, where
+/// No panel if nothing is known. All quantiles in one panel for one run. Of several runs each quantile has its own panel, where
 /// they can be compared, with the same axis.
 fn latency(lanes: &[Lane<'_>]) -> Vec<Panel> {
     let curves = |quantile: Quantile, stroke| {
@@ -208,6 +208,9 @@ fn latency(lanes: &[Lane<'_>]) -> Vec<Panel> {
         lanes.iter().map(curve).collect::<Vec<_>>()
     };
     let of_quantile = QUANTILES.map(|(name, quantile, stroke)| (name, curves(quantile, stroke)));
+    if of_quantile.iter().all(|(_, curves)| values(curves).next().is_none()) {
+        return Vec::new();
+    }
     let axis = Axis::millis(of_quantile.iter().flat_map(|(_, curves)| values(curves)));
     let scale = if axis.is_log() { ", logarithmic" } else { "" };
     if lanes.len() == 1 {

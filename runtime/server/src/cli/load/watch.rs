@@ -121,11 +121,20 @@ impl Watched {
         Ok(())
     }
 
+    /// Whether it has no rows.
+    pub fn is_new(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Time since the end of the last row.
+    pub fn since_last(&self, at: Duration) -> Duration {
+        at.saturating_sub(self.rows.last().map_or(Duration::ZERO, |row| row.at))
+    }
+
     /// Adds the row of the interval that ends `at`. `sent` is what the load counted itself; without
     /// it the server's counts are taken.
     pub fn push(&mut self, at: Duration, sent: Option<(&Counts, u64)>) {
-        let past = self.rows.last().map_or(Duration::ZERO, |row| row.at);
-        let seconds = at.saturating_sub(past).as_secs_f64();
+        let seconds = self.since_last(at).as_secs_f64();
         let mut row = Row { at, ..Row::default() };
         if let Some(known) = &mut self.known {
             let api::Deployment { replicas, target, queued, ongoing, .. } = &known.last;
