@@ -1,11 +1,16 @@
-//! What a request costs a server that is under full load.
+//! What a request costs a server that is under load.
 
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use rustix::process::Pid;
 
-use crate::{loadgen::Load, numbers::quantile, process::cpu_time};
+use crate::{
+    loadgen::{Load, Report},
+    numbers::quantile,
+    paced,
+    process::cpu_time,
+};
 
 /// Before every measurement, not counted.
 pub const WARM_UP: Duration = Duration::from_millis(300);
@@ -20,6 +25,7 @@ pub struct Settings {
 }
 
 /// One measurement of one server.
+#[derive(Clone, Copy, Debug)]
 pub struct Round {
     /// CPU time per request.
     pub cpu_us: f64,
@@ -28,15 +34,39 @@ pub struct Round {
     pub p99_us: u32,
 }
 
+/// How fast a load sends.
+#[derive(Clone, Copy, Debug)]
+pub enum Pace {
+    /// Every connection as soon as it has its answer.
+    Full,
+    /// All connections together so many requests per second, whatever the server does.
+    PerSecond(f64),
+}
+
 /// Puts `load` on a server for `duration` and counts the CPU time of the process `pid`.
 ///
 /// # Errors
 ///
 /// When a request fails, or the process has gone.
 pub async fn measure(name: &str, pid: Pid, load: &Load, duration: Duration) -> Result<Round> {
-    load.clone().run(WARM_UP).await;
+    measure_at(Pace::Full, name, pid, load, duration).await
+}
+
+/// The same at any pace.
+///
+/// # Errors
+///
+/// When a request fails, or the process has gone.
+pub async fn measure_at(
+    pace: Pace,
+    name: &str,
+    pid: Pid,
+    load: &Load,
+    duration: Duration,
+) -> Result<Round> {
+    send(pace, load, WARM_UP).await;
     let before = cpu_time(pid)?;
-    let report = load.clone().run(duration).await;
+    let report = send(pace, load, duration).await;
     let used = cpu_time(pid)? - before;
     if let Some(failure) = &report.first_failure {
         bail!("{name}: {} requests failed, the first one: {failure}", report.failed);
@@ -47,4 +77,11 @@ pub async fn measure(name: &str, pid: Pid, load: &Load, duration: Duration) -> R
         p50_us: quantile(&report.latencies_us, 0.5),
         p99_us: quantile(&report.latencies_us, 0.99),
     })
+}
+
+async fn send(pace: Pace, load: &Load, duration: Duration) -> Report {
+    match pace {
+        Pace::Full => load.clone().run(duration).await,
+        Pace::PerSecond(rate) => paced::run(load.clone(), rate, duration).await,
+    }
 }

@@ -7,10 +7,13 @@
 
 pub mod bars;
 pub mod baselines;
+pub mod batching;
+pub mod calls;
 pub mod change;
 pub mod cold;
 pub mod cost;
 pub mod frame;
+pub mod keyvalue;
 pub mod loadgen;
 pub mod numbers;
 pub mod paced;
@@ -23,4 +26,5 @@ pub mod scale;
 pub mod simulate;
 pub mod ticks;
 pub mod truth;
+pub mod turns;
 pub mod warm;

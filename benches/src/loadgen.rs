@@ -1,7 +1,8 @@
 //! A load generator: a fixed number of kept connections, each with one request at a time.
 //!
 //! It runs on one thread of its own, so that it takes at most one core from the server. It times
-//! every request, and counts everything but a complete answer with status 200 as a failure.
+//! every request, and counts everything but a complete answer with status 200, and the length that
+//! is expected, as a failure.
 
 use std::{
     cell::RefCell,
@@ -35,10 +36,13 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug)]
 pub struct Load {
     pub address: SocketAddr,
-    pub path: String,
+    /// Every connection asks for them in turn, each begins with another one.
+    pub paths: Vec<String>,
     pub connections: usize,
     /// Sent by `POST` with every request; `GET` if it is empty.
     pub body: Bytes,
+    /// Bytes of the body of a good answer; any number if none.
+    pub expects_bytes: Option<usize>,
 }
 
 /// What came of it.
@@ -74,11 +78,25 @@ struct Shared {
 impl Load {
     /// Requests without a body.
     pub fn get(address: SocketAddr, path: impl Into<String>, connections: usize) -> Self {
-        Self { address, path: path.into(), connections, body: Bytes::new() }
+        Self::get_each(address, vec![path.into()], connections)
     }
 
-    pub(crate) fn request(&self) -> Vec<u8> {
-        let Self { address, path, body, .. } = self;
+    /// Requests without a body for several paths.
+    pub fn get_each(address: SocketAddr, paths: Vec<String>, connections: usize) -> Self {
+        Self { address, paths, connections, body: Bytes::new(), expects_bytes: None }
+    }
+
+    /// The requests of every connection.
+    pub(crate) fn requests(&self) -> Vec<Requests> {
+        let all: Rc<[_]> = self.paths.iter().map(|path| self.request(path)).collect();
+        let expects_bytes = self.expects_bytes;
+        let first = |index| index * all.len() / self.connections;
+        let one = |index| Requests { all: Rc::clone(&all), next: first(index), expects_bytes };
+        (0..self.connections).map(one).collect()
+    }
+
+    fn request(&self, path: &str) -> Vec<u8> {
+        let Self { address, body, .. } = self;
         if body.is_empty() {
             return get(*address, path);
         }
@@ -141,12 +159,12 @@ async fn drive(load: Load, shared: Arc<Shared>) -> Report {
     let started = Instant::now();
     let report = Rc::new(RefCell::new(Report::default()));
     let mut tasks = JoinSet::new();
-    for _ in 0..load.connections {
+    for mut requests in load.requests() {
         let (report, shared) = (Rc::clone(&report), Arc::clone(&shared));
-        let (mut connection, request) = (Connection::new(load.address), load.request());
+        let mut connection = Connection::new(load.address);
         tasks.spawn_local(async move {
             while !shared.is_over.load(Ordering::Relaxed) {
-                let is_good = one(&mut connection, &request, Instant::now(), &report).await;
+                let is_good = one(&mut connection, &mut requests, Instant::now(), &report).await;
                 if is_good {
                     shared.answered.fetch_add(1, Ordering::Relaxed);
                 } else {
@@ -164,10 +182,10 @@ async fn all_at_once(load: Load) -> Report {
     let connections = open_all(&load).await;
     let started = Instant::now();
     let mut tasks = JoinSet::new();
-    for mut connection in connections {
-        let (report, request) = (Rc::clone(&report), load.request());
+    for (mut connection, mut requests) in connections.into_iter().zip(load.requests()) {
+        let report = Rc::clone(&report);
         tasks.spawn_local(async move {
-            one(&mut connection, &request, Instant::now(), &report).await;
+            one(&mut connection, &mut requests, Instant::now(), &report).await;
         });
     }
     while tasks.join_next().await.is_some() {}
@@ -192,23 +210,38 @@ pub(crate) fn finished(report: Rc<RefCell<Report>>, started: Instant) -> Report 
     report
 }
 
+/// What one connection sends, over and over.
+pub(crate) struct Requests {
+    all: Rc<[Vec<u8>]>,
+    next: usize,
+    expects_bytes: Option<usize>,
+}
+
+impl Requests {
+    fn turn(&mut self) -> &[u8] {
+        let turn = self.next;
+        self.next = (turn + 1) % self.all.len();
+        &self.all[turn]
+    }
+}
+
 /// One request, counted; whether the answer was good. It took the time from `since` on.
 pub(crate) async fn one(
     connection: &mut Connection,
-    request: &[u8],
+    requests: &mut Requests,
     since: Instant,
     report: &RefCell<Report>,
 ) -> bool {
-    let answer = connection.send(request).await;
+    let answer = connection.send(requests.turn()).await;
     let micros = u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX);
     let mut report = report.borrow_mut();
     let failure = match answer {
-        Ok(200) => {
+        Ok((200, bytes)) if requests.expects_bytes.is_none_or(|expected| bytes == expected) => {
             report.answered += 1;
             report.latencies_us.push(micros);
             return true;
         }
-        Ok(status) => format!("status {status}"),
+        Ok((status, bytes)) => format!("status {status}, {bytes} bytes"),
         Err(error) => error.to_string(),
     };
     report.failed += 1;
@@ -237,8 +270,9 @@ impl Connection {
         Ok(stream)
     }
 
-    /// Sends `request`, reads the whole answer and returns its status. Nothing is sent twice.
-    pub(crate) async fn send(&mut self, request: &[u8]) -> io::Result<u16> {
+    /// Sends `request`, reads the whole answer and returns its status and the length of its body.
+    /// Nothing is sent twice.
+    pub(crate) async fn send(&mut self, request: &[u8]) -> io::Result<(u16, usize)> {
         let mut stream = self.open().await?;
         stream.write_all(request).await?;
         self.buffer.clear();
@@ -259,7 +293,24 @@ impl Connection {
             if !answer.is_last {
                 self.stream = Some(stream);
             }
-            return Ok(answer.status);
+            return Ok((answer.status, answer.body_bytes));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_begin_with_different_paths() {
+        let paths = ["/a", "/b", "/c", "/d"].map(str::to_owned).to_vec();
+        let load = Load::get_each("127.0.0.1:1".parse().unwrap(), paths, 2);
+        let texts = |mut requests: Requests| {
+            let mut text = || String::from_utf8(requests.turn()[4..6].to_vec()).unwrap();
+            [(); 5].map(|()| text()).join(" ")
+        };
+        let all: Vec<_> = load.requests().into_iter().map(texts).collect();
+        assert_eq!(all, ["/a /b /c /d /a", "/c /d /a /b /c"]);
     }
 }

@@ -6,7 +6,8 @@ use std::{env, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use samovar_benches::{
-    bars::Bars, change, cold, cost::Settings, proxy, scale, simulate, ticks, truth, warm,
+    bars::Bars, batching, calls, change, cold, cost::Settings, keyvalue, proxy, scale, simulate,
+    ticks, truth, warm,
 };
 
 const USAGE: &str = "\
@@ -17,6 +18,12 @@ modes (all of them when none is named):
             the variable WASMTIME or on the path); writes target/bench/warm.json
   proxy     requests to a process: CPU time against a minimal hyper proxy, and latency added at half
             load; writes target/bench/proxy.json
+  calls     calls between deployments: CPU time in process against loopback HTTP, chains; writes
+            target/bench/calls.json
+  batching  64 clients of a handler with a fixed time per batch: throughput against no batches, and
+            latency at half load; writes target/bench/batching.json
+  keyvalue  the store of handlers: CPU time against the same handler without it; writes
+            target/bench/keyvalue.json
   cold      first requests: scaled to zero, after a restart, a thousand at once
   swap      policy swaps, promotions, rollbacks and redeploys under full load
   scale     what asking each policy costs, and what a scaler takes of memory
@@ -24,10 +31,10 @@ modes (all of them when none is named):
   simulate  simulated requests per second, and a thousand deployments for an hour
   truth     the same requests live and simulated, for each policy; writes target/bench/truth.json
 
-  --rounds N       of warm and proxy: rounds (7)
-  --connections N  of warm and proxy: connections (32)
-  --seconds N      how long is measured: warm and proxy, each server in a round (3); ticks (30);
-                   truth (300)
+  --rounds N       of warm, proxy, calls, batching and keyvalue: rounds (7)
+  --connections N  of warm, proxy, calls and keyvalue: connections (32)
+  --seconds N      how long is measured: warm, proxy, batching and keyvalue, each load in a round
+                   (3); the same of calls (2); ticks (30); truth (300)
   --deployments N  of ticks: how many (10000)
   --no-bars        only measure: a missed bar is no failure
 ";
@@ -90,7 +97,10 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>> {
 }
 
 /// In the order they run in.
-const MODES: [&str; 8] = ["warm", "proxy", "cold", "swap", "scale", "ticks", "simulate", "truth"];
+const MODES: [&str; 11] = [
+    "warm", "proxy", "calls", "batching", "keyvalue", "cold", "swap", "scale", "ticks", "simulate",
+    "truth",
+];
 
 async fn run(options: Options) -> Result<()> {
     let mut all = Bars::default();
@@ -113,6 +123,9 @@ async fn measure(mode: &str, options: &Options) -> Result<Bars> {
     match mode {
         "warm" => warm::run(&under_load).await,
         "proxy" => proxy::run(&under_load).await,
+        "calls" => calls::run(&Settings { duration: seconds(2), ..under_load }).await,
+        "batching" => batching::run(&under_load).await,
+        "keyvalue" => keyvalue::run(&under_load).await,
         "cold" => cold::run().await,
         "swap" => change::swaps().await,
         "scale" => scale::run().await,

@@ -17,7 +17,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::loadgen::{Connection, Load, Report, block_on, finished, one, open_all};
+use crate::loadgen::{Connection, Load, Report, Requests, block_on, finished, one, open_all};
 
 /// Sends `load` on a thread of its own for `duration`, `per_second` requests in all.
 pub async fn run(load: Load, per_second: f64, duration: Duration) -> Report {
@@ -30,11 +30,12 @@ async fn drive(load: Load, per_second: f64, duration: Duration) -> Report {
     let connections = open_all(&load).await;
     let started = Instant::now();
     let mut tasks = JoinSet::new();
-    for (index, connection) in connections.into_iter().enumerate() {
+    let both = connections.into_iter().zip(load.requests());
+    for (index, (connection, requests)) in both.enumerate() {
         let turns = Turns::of(index, load.connections, per_second, duration);
         let timer = Timer::start(&turns).expect("set a timer");
-        let (request, report) = (load.request(), Rc::clone(&report));
-        tasks.spawn_local(take(turns, timer, connection, request, report));
+        let report = Rc::clone(&report);
+        tasks.spawn_local(take(turns, timer, connection, requests, report));
     }
     while tasks.join_next().await.is_some() {}
     finished(report, started)
@@ -45,14 +46,14 @@ async fn take(
     turns: Turns,
     timer: Timer,
     mut connection: Connection,
-    request: Vec<u8>,
+    mut requests: Requests,
     report: Rc<RefCell<Report>>,
 ) {
     let mut sent = 0;
     while sent < turns.count {
         let due = timer.expired().await.expect("read a timer").min(turns.count - sent);
         for turn in sent..sent + due {
-            one(&mut connection, &request, timer.started + turns.due(turn), &report).await;
+            one(&mut connection, &mut requests, timer.started + turns.due(turn), &report).await;
         }
         sent += due;
     }

@@ -6,6 +6,8 @@ pub struct Complete {
     pub status: u16,
     /// Head and body.
     pub len: usize,
+    /// Of the body, without its framing.
+    pub body_bytes: usize,
     /// The server closes the connection after it.
     pub is_last: bool,
 }
@@ -35,11 +37,11 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Complete>, String> {
         }
     }
     let body = match body {
-        Body::None => Some(0),
-        Body::Length(len) => (bytes.len() - head >= len).then_some(len),
+        Body::None => Some((0, 0)),
+        Body::Length(len) => (bytes.len() - head >= len).then_some((len, len)),
         Body::Chunked => chunked_len(&bytes[head..])?,
     };
-    Ok(body.map(|body| Complete { status, len: head + body, is_last }))
+    Ok(body.map(|(len, body_bytes)| Complete { status, len: head + len, body_bytes, is_last }))
 }
 
 enum Body {
@@ -48,18 +50,21 @@ enum Body {
     Chunked,
 }
 
-/// Length of a chunked body with its framing; `None` while it is not complete.
-fn chunked_len(bytes: &[u8]) -> Result<Option<usize>, String> {
-    let mut at = 0;
+/// Length of a chunked body with its framing and without; `None` while it is not complete.
+fn chunked_len(bytes: &[u8]) -> Result<Option<(usize, usize)>, String> {
+    let (mut at, mut body_bytes) = (0, 0);
     loop {
         let rest = bytes.get(at..).unwrap_or_default();
         match httparse::parse_chunk_size(rest).map_err(|_| "chunk size".to_owned())? {
             httparse::Status::Partial => return Ok(None),
             httparse::Status::Complete((line, 0)) => {
                 // Servers under test send no trailers.
-                return Ok((rest.len() >= line + 2).then_some(at + line + 2));
+                return Ok((rest.len() >= line + 2).then_some((at + line + 2, body_bytes)));
             }
-            httparse::Status::Complete((line, size)) => at += line + size as usize + 2,
+            httparse::Status::Complete((line, size)) => {
+                at += line + size as usize + 2;
+                body_bytes += size as usize;
+            }
         }
     }
 }
@@ -68,8 +73,8 @@ fn chunked_len(bytes: &[u8]) -> Result<Option<usize>, String> {
 mod tests {
     use super::*;
 
-    fn check(text: &str, status: u16, is_last: bool) {
-        let expected = Complete { status, len: text.len(), is_last };
+    fn check(text: &str, status: u16, body_bytes: usize, is_last: bool) {
+        let expected = Complete { status, len: text.len(), body_bytes, is_last };
         let longer = format!("{text}HTTP/1.1");
         assert_eq!(parse(longer.as_bytes()), Ok(Some(expected)));
         for end in 0..text.len() {
@@ -79,11 +84,12 @@ mod tests {
 
     #[test]
     fn responses_end_where_they_end() {
-        check("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, false);
-        check("HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n", 204, true);
+        check("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, 2, false);
+        check("HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n", 204, 0, true);
         check(
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n1\r\n!\r\n0\r\n\r\n",
             200,
+            3,
             false,
         );
     }

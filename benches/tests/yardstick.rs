@@ -48,6 +48,17 @@ async fn refused_connections_are_failures() {
 }
 
 #[tokio::test]
+async fn answers_of_another_length_are_failures() {
+    let server = hyper();
+    let load = Load::get(server.address, "/", 3);
+    for (expected, answered, failed) in [(20, 3, 0), (21, 0, 3)] {
+        let load = Load { expects_bytes: Some(expected), ..load.clone() };
+        let report = load.once().await;
+        assert_eq!((report.answered, report.failed), (answered, failed), "{report:?}");
+    }
+}
+
+#[tokio::test]
 async fn proxies_pass_everything_on() {
     let server = hyper();
     let programs = [env!("CARGO_BIN_EXE_minimal-proxy"), env!("CARGO_BIN_EXE_pooled-proxy")];

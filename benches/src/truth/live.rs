@@ -100,7 +100,7 @@ async fn timing(samovar: &Samovar, handler: Handler) -> Result<Timing> {
 
 async fn one(connection: &mut Connection, request: &[u8]) -> Result<u32> {
     let started = Instant::now();
-    let status = connection.send(request).await?;
+    let (status, _) = connection.send(request).await?;
     ensure!(status == 200, "the handler answered {status}");
     Ok(micros(started.elapsed()))
 }
