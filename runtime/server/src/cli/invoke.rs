@@ -208,7 +208,10 @@ mod tests {
         let limits = ["memory=1GiB", "cpu_time=5s"];
         let read = options(Some(OnOff::Off), &["QUALITY=95", "LINES=a\nä"], &limits).read();
         let sent = header(&read.unwrap().unwrap()).unwrap();
-        let expected = r#"{"reuse":"off","env":{"LINES":"a\nä","QUALITY":"95"},"limits":{"memory":"1GiB","cpu_time":"5s"}}"#;
+        let expected = concat!(
+            r#"{"reuse":"off","env":{"LINES":"a\nä","QUALITY":"95"},"#,
+            r#""limits":{"memory":"1GiB","cpu_time":"5s"}}"#
+        );
         assert_eq!(std::str::from_utf8(sent.as_bytes()).unwrap(), expected);
     }
 

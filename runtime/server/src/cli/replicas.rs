@@ -141,6 +141,7 @@ pub(super) fn write_changed(
     let target = changed.target;
     writeln!(
         out,
-        "{name}: {ready} ready, {starting} starting, {draining} draining; target {target}, {scaling}"
+        "{name}: {ready} ready, {starting} starting, {draining} draining; target {target}, \
+         {scaling}"
     )
 }

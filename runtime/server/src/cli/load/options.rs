@@ -14,6 +14,8 @@ use samovar_sim::rng;
 use samovar_sim::scenario::{Load, Stage, Stages};
 use samovar_sim::trace::{Spread, Trace};
 
+/// The options of which one is needed.
+const KINDS: [&str; 4] = ["rate", "arrivals", "trace", "users"];
 /// How long requests are sent, if neither an option nor a trace says.
 const DURATION: Duration = Duration::from_secs(60);
 /// Longer runs are no tests.
@@ -27,7 +29,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// Options that say which requests are sent, and when.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "When requests are sent")]
-#[command(group = ArgGroup::new("load").required(true).args(["rate", "arrivals", "trace", "users"]))]
+#[command(group = ArgGroup::new("load").required(true).args(KINDS))]
 pub struct Options {
     /// Requests per second, evenly; short for `--arrivals steady:N/s`
     #[arg(long, value_name = "N")]
