@@ -295,3 +295,15 @@ async fn deleted_deployment_answers_those_that_wait() {
         assert_eq!(reply.expect(200).header("x-batch").map(|batch| &batch[1..]), Some("/3"));
     }
 }
+
+#[tokio::test]
+async fn server_that_stops_answers_those_that_wait() {
+    let samovar = Samovar::start().await;
+    samovar.deploy("b", BATCH, batches_of(8, FOR_EVER, json!({}))).await;
+    let waiting = at_once(&samovar.http, "/b", 3);
+    wait_queued(&samovar, "b", 3).await;
+    samovar.stop().await;
+    for reply in waiting.answers().await {
+        assert_eq!(reply.expect(200).header("x-batch").map(|batch| &batch[1..]), Some("/3"));
+    }
+}
