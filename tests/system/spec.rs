@@ -72,7 +72,8 @@ async fn durations_must_be_durations() {
     all_refused(&[
         (json!({"idle_ttl": "soon"}), "invalid-field", "idle_ttl", off),
         (json!({"idle_ttl": "-5s"}), "invalid-field", "idle_ttl", off),
-        (json!({"idle_ttl": 5}), "invalid-field", "idle_ttl", off),
+        (json!({"idle_ttl": -5}), "invalid-field", "idle_ttl", off),
+        (json!({"max_age": [5]}), "invalid-field", "max_age", off),
         (json!({"scaledown_ttl": "5 parsecs"}), "invalid-field", "scaledown_ttl", never_off),
         (json!({"max_age": "old"}), "invalid-field", "max_age", off),
         (json!({"drain_timeout": "never"}), "invalid-field", "drain_timeout", never_off),

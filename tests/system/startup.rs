@@ -72,6 +72,7 @@ async fn metadata_of_nonsense_is_refused_and_left_alone() {
         .into_iter()
         .filter(|path| !path.starts_with(data.join("artifacts")))
         .filter(|path| !path.starts_with(data.join("code")))
+        .filter(|path| *path != data.join("keyvalue.redb"))
         .filter(|path| fs::metadata(path).is_ok_and(|file| file.len() > 100))
         .collect();
     assert!(!metadata.is_empty(), "no metadata in {}", data.display());
@@ -83,6 +84,19 @@ async fn metadata_of_nonsense_is_refused_and_left_alone() {
     let name = metadata[0].file_name().and_then(|name| name.to_str()).expect("a name");
     assert!(complaint.contains(name), "{complaint}");
     let left = fs::read(&metadata[0]).expect("it is still there");
+    assert!(left.starts_with(b"nonsense"), "the evidence is gone");
+}
+
+#[tokio::test]
+async fn key_values_of_nonsense_are_left_alone_and_all_else_goes_on() {
+    let mut samovar = Samovar::start().await;
+    samovar.deploy_wasm("tiny", tiny_handler(204), json!({})).await;
+    samovar.kill9();
+    let file = samovar.data().join("keyvalue.redb");
+    fs::write(&file, "nonsense ".repeat(1000)).expect("write a file");
+    samovar.start_again().await;
+    samovar.http.get("/tiny").await.expect(204);
+    let left = fs::read(&file).expect("it is still there");
     assert!(left.starts_with(b"nonsense"), "the evidence is gone");
 }
 
