@@ -16,6 +16,7 @@ pub mod pictures;
 pub mod policies;
 pub mod raw;
 pub mod server;
+pub mod sites;
 pub mod status;
 pub mod wait;
 pub mod workers;
