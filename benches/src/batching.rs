@@ -307,7 +307,10 @@ fn write(full: &[Outcome], half: &[Outcome], late: &[Late], settings: &Settings)
             "batches": outcome.figures.to_json(),
         })
     };
-    let gain = |outcome: &Outcome| json!({"pool": outcome.pool.to_string(), "ratio": gain(full, outcome.pool).to_json()});
+    let gain = |outcome: &Outcome| {
+        let ratio = gain(full, outcome.pool).to_json();
+        json!({"pool": outcome.pool.to_string(), "ratio": ratio})
+    };
     let report = json!({
         "settings": turns::settings_json(settings),
         "full_load": full.iter().map(outcome).collect::<Vec<_>>(),

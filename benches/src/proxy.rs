@@ -2,8 +2,8 @@
 //!
 //! The yardstick is the CPU time of a minimal reverse proxy made of hyper's parts. All proxies
 //! stand in front of one and the same process, a bare hyper server that Samovar started as a
-//! replica, and only their own CPU time counts, not that of the process. They are loaded one after the other,
-//! round by round, so that a machine that slows down slows all of them.
+//! replica, and only their own CPU time counts, not that of the process. They are loaded one after
+//! the other, round by round, so that a machine that slows down slows all of them.
 
 mod latency;
 
