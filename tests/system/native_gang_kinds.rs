@@ -194,7 +194,8 @@ async fn gang_that_can_never_have_its_quorum_is_refused() {
 #[tokio::test]
 async fn missed_quorum_says_so() {
     let native = Native::start_with(&["--devices", "2"]).await;
-    native.deploy("other", json!({"process": {"gpus": 1}})).await;
+    // More important, or it would have to give way to the gang.
+    native.deploy("other", json!({"process": {"gpus": 1}, "priority": 1})).await;
     let reply = short_of_devices(&native, 2).await;
     assert_eq!(reply.status, 201, "{}", reply.text());
     native.wait_failure("g", &["1 of 3 workers", "quorum is 2"]).await;
