@@ -20,6 +20,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use samovar_core::calls::{CallId, Place};
 use samovar_core::pool::{Health, Member, Outcome, Refusal};
+use samovar_core::replica::Lease;
 use samovar_core::time::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,21 +133,16 @@ impl Batches {
             pool.finish_batch(lease, instance, &ends, Vec::new(), Health::Sound);
             return;
         }
-        for member in &mut members {
-            if let Some(recording) = &mut member.waiter.recording {
-                recording.granted();
-            }
-        }
+        let recordings = members.iter_mut().filter_map(|member| member.waiter.recording.as_mut());
+        recordings.for_each(Recording::granted);
         let items: Vec<&Item> = members.iter().map(|member| &*member.waiter).collect();
         let served = async {
             match work {
                 Work::Sync(instance) => guest::serve(&self, instance, &items, &running).await,
                 Work::Native(replica) => {
                     let answers = native::serve(&self, &replica, &items, running.as_deref()).await;
-                    if let Err(broken) = &answers
-                        && replica.is_lost()
-                    {
-                        pool.crashed(lease, broken.failure.to_string());
+                    if let Err(broken) = &answers {
+                        broken.settle(&pool, lease, replica.is_lost()).await;
                     }
                     (answers, None)
                 }
@@ -160,13 +156,7 @@ impl Batches {
         if let Some(running) = &running {
             running.end();
         }
-        if let Err(Broken { again: Again::Unsent, .. }) = &answers {
-            // The end of the replica is noticed in a moment, and then it is not chosen again.
-            tokio::time::sleep(UNREACHABLE_PAUSE).await;
-        }
-        let mut health = Health::Sound;
-        let mut again = Vec::new();
-        let mut told = Vec::new();
+        let (mut health, mut again, mut told) = (Health::Sound, Vec::new(), Vec::new());
         match answers {
             Ok(answers) => {
                 for (member, answer) in members.into_iter().zip(answers) {
@@ -208,6 +198,17 @@ impl Batches {
 }
 
 impl Broken {
+    /// Waits for what becomes of a process or worker that broke a batch. One that dies may take
+    /// connections until it is gone; in a moment that is noticed, and then it is not chosen again.
+    async fn settle(&self, pool: &WarmPool, lease: Lease, is_lost: bool) {
+        if is_lost {
+            pool.crashed(lease, self.failure.to_string());
+        }
+        if self.again != Again::No {
+            tokio::time::sleep(UNREACHABLE_PAUSE).await;
+        }
+    }
+
     fn cut() -> Self {
         let message = "the request was cut at the drain time-out";
         let failure = Failure::new(FailureCode::ShuttingDown, message);
