@@ -183,7 +183,9 @@ async fn process_that_crashes_takes_only_the_bad_item_along() {
     let native = threes(json!({}), json!({})).await;
     let replies = batch(&native, [json!({"do": "crash"}), json!(2), json!(3)]).await;
     replies[0].host_error(502, "replica-failed");
-    assert_eq!(statuses(&replies[1..]), [200, 200]);
+    for reply in &replies[1..] {
+        reply.clone().expect(200);
+    }
     serves(&native).await;
     // And all of them if nobody may see a request twice.
     native.deploy("m", spec(3, FOR_EVER, json!({"retry_alone": false}))).await;
