@@ -393,7 +393,9 @@ impl WarmPool {
             (Some(native), _) => native.describe(described),
             (None, Source::Process(process)) => process.describe_start(view.id, described),
             (None, Source::External(external)) => external.describe_start(view.id, described),
-            (None, Source::Guest { .. }) => described,
+            (None, Source::Guest { surroundings, .. }) => {
+                api::Replica { load: surroundings.gauges.load(view.id), ..described }
+            }
         }
     }
 }

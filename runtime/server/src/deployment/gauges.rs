@@ -48,6 +48,11 @@ impl Gauges {
         }
     }
 
+    /// The work one instance last said it does.
+    pub fn load(&self, replica: ReplicaId) -> Option<f64> {
+        self.by_replica.lock().get(&replica)?.load
+    }
+
     /// Puts what is reported into an observation: for each name the sum under the name itself, mean
     /// and maximum under `NAME.mean` and `NAME.max`. Forgets instances that are gone.
     pub fn report(&self, seen: &mut Observation) {
