@@ -194,13 +194,16 @@ async fn gang_that_can_never_have_its_quorum_is_refused() {
 #[tokio::test]
 async fn missed_quorum_says_so() {
     let native = Native::start_with(&["--devices", "2"]).await;
-    // More important, or it would have to give way to the gang.
-    native.deploy("other", json!({"process": {"gpus": 1}, "priority": 1})).await;
+    native.deploy("other", json!({"process": {"gpus": 1}})).await;
+    // It has to give way to the gang, but not before it has answered.
+    let http = native.http.clone();
+    let busy = tokio::spawn(async move { http.get("/other/sleep?ms=5000").await });
     let reply = short_of_devices(&native, 2).await;
     assert_eq!(reply.status, 201, "{}", reply.text());
     native.wait_failure("g", &["1 of 3 workers", "quorum is 2"]).await;
     let shown = native.cli().ok(&["status", "g"]).await;
     assert!(shown.contains("the quorum is 2"), "{shown}");
+    busy.await.expect("it is answered").expect(200);
     // When there is room, the gang comes.
     native.delete("other").await;
     native.wait_ready("g", 1).await;
