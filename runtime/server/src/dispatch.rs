@@ -6,6 +6,7 @@
 
 mod answer;
 pub mod batch;
+mod bodiless;
 mod body;
 mod call;
 pub mod front;
@@ -18,6 +19,7 @@ use crate::spec::DeploymentName;
 use crate::warm_pool::{Admission, Granted, Waiting};
 pub use answer::{Failure, FailureCode};
 pub use batch::{Batches, Item};
+pub use bodiless::settled;
 pub use body::{BrokenBody, Overflow, RequestBody, ResponseBody};
 use call::{Notes, Served};
 use http::request::Parts;
@@ -145,6 +147,7 @@ impl Dispatch {
         let arrived = clock::now();
         let recording = deployment.recorder.arrived(arrived);
         let live = deployment.live();
+        let request = if live.is_guest() { request } else { settled(request).await };
         let (mut parts, body) = request.into_parts();
         if !live.is_guest() {
             samovar_proxy::headers::clean_request(&mut parts.headers);

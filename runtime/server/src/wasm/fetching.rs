@@ -1,6 +1,7 @@
 //! Requests of guests that go out into the world.
 
 use super::surroundings::{Outbound, Surroundings};
+use crate::dispatch::settled;
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use samovar_outbound::{CallOptions, Error};
@@ -32,7 +33,7 @@ impl Surroundings {
             between_bytes: shorter(options.between_bytes_timeout, longest.between_bytes),
             deadline: None,
         };
-        match client.send(request, options).await {
+        match client.send(settled(request).await, options).await {
             Ok(response) => {
                 Ok(response.map(|body| body.map_err(|error| code(&error)).boxed_unsync()))
             }
