@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 use std::str::FromStr;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -227,6 +227,11 @@ pub(super) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
+        }
+
+        /// Does not repeat it: it may be a secret that was written in the wrong place.
+        fn visit_str<E: de::Error>(self, _text: &str) -> Result<T, E> {
+            Err(E::invalid_type(Unexpected::Other("string"), &self))
         }
 
         fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {

@@ -323,7 +323,7 @@ fn fixed_answers_and_bounds_that_cannot_be_are_named() {
         "cold_start_proxy": {"response": {"text": "x"}}
           spec.cold_start_proxy.response.text: there is no such key, use one of `status`, `headers`, `body`
         "cold_start_proxy": {"response": "warming up"}
-          spec.cold_start_proxy.response: invalid type: string "warming up", expected an object
+          spec.cold_start_proxy.response: invalid type: string, expected an object
         "cold_start_proxy": {"deployment": "light", "above": 0}
           spec.cold_start_proxy.above: `0.0` is not allowed, use more than 0, up to 1000000
         "cold_start_proxy": {"deployment": "light", "above": -1}

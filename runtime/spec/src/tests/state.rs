@@ -89,7 +89,7 @@ fn stores_variables_and_secrets_that_cannot_be_are_named() {
             "config": {"a": 1}
               spec.config.a: invalid type: integer `1`, expected a string
             "secrets": {"A": "x"}
-              spec.secrets.A: invalid type: string "x", expected an object
+              spec.secrets.A: invalid type: string, expected an object
             "secrets": {"A": {}}
               spec.secrets.A: needs either an `env` or a `file`
             "secrets": {"A": {"env": "X", "file": "/x"}}
