@@ -101,12 +101,18 @@ async fn who_is_not_there_is_not_found() {
         let reply = samovar.http.get(&format!("/{from}/call?to=nobody")).await.expect(404);
         assert_eq!(reply.header("samovar-error"), Some("no-deployment"));
         assert!(reply.text().contains("there is no deployment `nobody`"), "{}", reply.text());
-        for host in ["a.b.internal", "-.internal", "internal", ".internal"] {
+        for host in ["a.b.internal", "-.internal", ".internal", "a_b.spin.internal"] {
             let path = format!("/{from}/url?u={}", quoted(&format!("http://{host}/")));
-            let said = said(&samovar, &path).await;
-            assert!(said.starts_with("error "), "{host}: {said}");
+            assert_eq!(said(&samovar, &path).await, "error HttpRequestUriInvalid", "{host}");
         }
-        samovar.http.get(&format!("/{from}/call?to=old,nobody")).await;
+        // It is not below itself.
+        let path = format!("/{from}/url?u={}", quoted("http://internal/"));
+        assert_eq!(said(&samovar, &path).await, "error HttpRequestDenied");
+    }
+    // A failure comes back through everybody who called.
+    for path in ["/old/call?to=new,nobody", "/new/call?to=old,nobody"] {
+        let reply = samovar.http.get(path).await.expect(404);
+        assert_eq!(reply.header("samovar-error"), Some("no-deployment"));
     }
 }
 

@@ -164,6 +164,19 @@ async fn shorter_limit_of_the_callee_counts() {
 }
 
 #[tokio::test]
+async fn handler_may_wait_less_long_than_it_could() {
+    let samovar = Samovar::start().await;
+    samovar.deploy("b", CALLER_ASYNC, caller("b", 1, patient())).await;
+    for guest in [CALLER, CALLER_ASYNC] {
+        samovar.deploy("a", guest, caller("a", 1, patient())).await;
+        let url = quoted(&format!("http://b.internal/call?last={FOR_EVER_MS}"));
+        let said = samovar.http.get(&format!("/a/url?u={url}&first=200")).await.expect(200).text();
+        assert_eq!(said, "error HttpResponseTimeout\n");
+        idle(&samovar, "b").await;
+    }
+}
+
+#[tokio::test]
 async fn answer_that_has_begun_is_not_cut_at_the_callers_limit() {
     let samovar = Samovar::start().await;
     let brief = json!({"limits": {"request_timeout": "300ms"}});

@@ -1,12 +1,13 @@
 //! Chains of calls that hold every place they need are answered at once; all others are served.
 
+use http::Method;
 use samovar_tests::http::Http;
 use samovar_tests::load::{InFlight, at_once};
-use samovar_tests::status::{list, number, text};
+use samovar_tests::status::{number, text};
 use samovar_tests::{Native, Reply, Samovar};
 use serde_json::{Value, json};
 
-use crate::calls::{CALLER, CALLER_ASYNC, caller, idle, ongoing, patient, quoted};
+use crate::calls::{CALLER, CALLER_ASYNC, caller, idle, patient, quoted};
 use crate::support::{BAD_POLICY, steered, with};
 
 /// Tries to get requests into one another's way: they meet only if they are served at once.
@@ -269,22 +270,34 @@ async fn circle_through_a_batch_is_refused() {
 }
 
 #[tokio::test]
-async fn replica_that_is_taken_away_may_close_a_circle() {
+async fn place_that_is_spent_is_no_place() {
     let samovar = Samovar::start().await;
-    samovar.deploy("a", CALLER, waiting("a", 2)).await;
-    let replicas = samovar.admin.get("/v1/deployments/a/replicas").await.expect(200).json();
-    let ids: Vec<u64> =
-        list(&replicas, "/replicas").iter().map(|replica| number(replica, "/id")).collect();
-    assert_eq!(ids.len(), 2, "{replicas}");
-    // One place is held by a request that will call, the other one is taken as well.
-    let first = at_once(&samovar.http, "/a/call?to=a&hold=1500", 1);
-    ongoing(&samovar, "a", 1).await;
-    let spec = with(waiting("a", 2), json!({"replicas": 1}));
-    // The new spec has one place for all of them: the old request's call finds it and is served.
-    samovar.deploy("a", CALLER, spec).await;
-    for reply in first.answers().await {
-        assert_eq!(reply.expect(200).text(), "a>a\n");
+    for guest in [CALLER, CALLER_ASYNC] {
+        let once = with(waiting("a", 2), json!({"max_requests": 1}));
+        samovar.deploy("a", guest, once).await;
+        for _ in 0..5 {
+            assert_eq!(samovar.http.get("/a/call?to=a").await.expect(200).text(), "a>a\n");
+        }
+        assert_eq!(chain(&samovar.http.get("/a/call?to=a,a").await), "a -> a -> a");
+        let fresh = with(waiting("a", 2), json!({"reuse": "off"}));
+        samovar.deploy("a", guest, fresh).await;
+        assert_eq!(samovar.http.get("/a/call?to=a").await.expect(200).text(), "a>a\n");
+        assert_eq!(chain(&samovar.http.get("/a/call?to=a,a").await), "a -> a -> a");
     }
+}
+
+#[tokio::test]
+async fn chain_that_an_operator_holds_up_waits_for_him() {
+    let samovar = Samovar::start().await;
+    samovar.deploy("a", CALLER, with(waiting("a", 1), json!({"replicas": "1..2"}))).await;
+    let pause = samovar.admin.request(Method::POST, "/v1/deployments/a/pause");
+    let pause = pause.header("content-type", "application/json");
+    samovar.admin.send(pause, json!({"replicas": 1}).to_string()).await.expect(200);
+    let chain = at_once(&samovar.http, "/a/call?to=a", 1);
+    let is_waiting = |status: &Value| status["queued"] == 1 && status["ongoing"] == 1;
+    samovar.wait_status("a", "a call that waits", is_waiting).await;
+    samovar.admin.post("/v1/deployments/a/resume", "").await.expect(200);
+    assert_eq!(chain.answer().await.expect(200).text(), "a>a\n");
     assert_eq!(loops(&samovar, "a").await, 0.0);
 }
 
