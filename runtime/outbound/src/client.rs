@@ -17,6 +17,7 @@ use http::header::UPGRADE;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as HttpBody;
+use http_body_util::Empty;
 use hyper::body::Incoming;
 use samovar_proxy::headers;
 use std::fmt;
@@ -126,8 +127,9 @@ impl Client {
     ///
     /// The host of the URL is also what `Host` says, whatever the request has there. Headers that
     /// concern one connection only, `Expect`, and `samovar-call` are removed; `Content-Length` is
-    /// corrected. A request is tried again only if nothing of it was sent, because its connection
-    /// was closed while it was idle; nothing that the other side may have seen is sent twice.
+    /// corrected. A request is tried again if nothing of it was sent, because its connection was
+    /// closed while it was idle; and one that only reads and has no body, as `GET`, also if a kept
+    /// connection was closed before any of its answer came.
     ///
     /// Dropping the future gives the request up and closes its connection, or its stream.
     ///
@@ -209,12 +211,19 @@ impl Inner {
         for retry in 0.. {
             let Found { mut lease, is_used } = self.connection(&call).await?;
             head::fit(&mut request, &call.target, &call.path, lease.version());
-            match self.try_send(&mut lease, request, &upload, &call).await? {
-                Sent::Answered(response) => return self.receive(*response, lease, upload, call),
-                Sent::Unsent(unsent, _) if is_used && retry < RETRIES_MAX => request = *unsent,
-                Sent::Unsent(_, error) => {
+            let may_retry = is_used && retry < RETRIES_MAX;
+            let again = may_retry.then(|| repeated(&request, call.start)).flatten();
+            match (self.try_send(&mut lease, request, &upload, &call).await, again) {
+                (Ok(Sent::Answered(response)), _) => {
+                    return self.receive(*response, lease, upload, call);
+                }
+                (Ok(Sent::Unsent(unsent, _)), _) if may_retry => request = *unsent,
+                (Ok(Sent::Unsent(_, error)), _) => {
                     return Err(of_hyper(error, &call.shown, self.limits.response_head));
                 }
+                // The site closed the connection just when it was used again.
+                (Err(Error::Closed { .. }), Some(again)) => request = again,
+                (Err(error), _) => return Err(error),
             }
         }
         unreachable!("the last retry returns")
@@ -302,6 +311,21 @@ impl Call {
     fn patience(&self, asked: Option<Duration>, set: Duration) -> Patience {
         Patience { limit: asked.unwrap_or(set), deadline: self.options.deadline }
     }
+}
+
+/// A request once more, if it does no harm: one that only reads and has no body (RFC 9110, section
+/// 9.2.2).
+fn repeated(request: &Request<Outgoing>, now: Instant) -> Option<Request<Outgoing>> {
+    if !request.method().is_safe() || !request.body().is_end_stream() {
+        return None;
+    }
+    let (body, _) = Outgoing::new(Empty::<Bytes>::new(), 0, now);
+    let mut again = Request::new(body);
+    *again.method_mut() = request.method().clone();
+    *again.uri_mut() = request.uri().clone();
+    *again.version_mut() = request.version();
+    *again.headers_mut() = request.headers().clone();
+    Some(again)
 }
 
 /// Waits for the head of a response. Each piece of the request's body begins the wait anew.

@@ -47,11 +47,30 @@ async fn a_request_that_may_have_been_seen_is_not_sent_again() {
     peer.answer("first").await;
     read(soon(sent).await.unwrap().unwrap()).await.unwrap();
     until(|| client.counts().idle == 1).await;
-    let sent = start(&client, get(site.url("/2")));
-    assert!(peer.head().await.starts_with("GET /2 "));
+    let sent = start(&client, post(site.url("/2"), full("x")));
+    assert!(peer.head().await.starts_with("POST /2 "));
     drop(peer);
     let error = soon(sent).await.unwrap().unwrap_err();
     assert!(matches!(error, Error::Closed { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn one_that_only_reads_is_sent_again_when_a_kept_connection_is_closed() {
+    let site = Blank::new().await;
+    let client = client(settings());
+    let sent = start(&client, get(site.url("/1")));
+    let mut peer = site.accept().await;
+    peer.head().await;
+    peer.answer("first").await;
+    read(soon(sent).await.unwrap().unwrap()).await.unwrap();
+    until(|| client.counts().idle == 1).await;
+    let sent = start(&client, get(site.url("/2")));
+    assert!(peer.head().await.starts_with("GET /2 "));
+    drop(peer);
+    let mut peer = site.accept().await;
+    assert!(peer.head().await.starts_with("GET /2 "));
+    peer.answer("second").await;
+    assert_eq!(read(soon(sent).await.unwrap().unwrap()).await.unwrap(), "second");
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use std::time::Duration;
 use wasmtime_wasi_http::{Error as WasiError, WasiBody};
 
 /// How long a request waits. Guests that end their body at all do it within microseconds.
-const SETTLE_MAX: Duration = Duration::from_millis(20);
+const SETTLE_MAX: Duration = Duration::from_millis(100);
 
 /// A request whose method says that it has no body, with none if that is so.
 pub async fn settled(request: Request<WasiBody>) -> Request<WasiBody> {

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use tokio::task::AbortHandle;
 
 /// Bytes of one answer that are read before anybody asks for them.
@@ -20,11 +20,15 @@ const AHEAD_BYTES: usize = 64 << 10;
 /// What a piece counts at least, however short it is.
 const PIECE_BYTES: usize = 256;
 
+/// How often a body is looked at before a task is started for it: most answers are short, and
+/// their writers only need their turn.
+const LOOKS: u32 = 2;
+
 /// A body that is read ahead.
 pub struct Ahead<B: Body<Data = Bytes>> {
     reading: Arc<Mutex<Reading<B>>>,
-    /// Reads ahead until somebody asks.
-    task: AbortHandle,
+    /// Reads ahead until somebody asks; none if there is nothing more to read ahead.
+    task: Option<AbortHandle>,
 }
 
 struct Reading<B: Body<Data = Bytes>> {
@@ -42,13 +46,19 @@ where
     B: Body<Data = Bytes, Error: Send> + Unpin + Send + 'static,
 {
     /// Begins to read.
-    pub fn new(body: B) -> Self {
+    pub async fn new(body: B) -> Self {
         let pieces = VecDeque::new();
-        let reading = Reading { body, pieces, bytes: 0, is_over: false, is_taken: false };
+        let mut reading = Reading { body, pieces, bytes: 0, is_over: false, is_taken: false };
+        for _ in 0..LOOKS {
+            if reading.poll_ahead(&mut Context::from_waker(Waker::noop())).is_ready() {
+                return Ahead { reading: Arc::new(Mutex::new(reading)), task: None };
+            }
+            tokio::task::yield_now().await;
+        }
         let reading = Arc::new(Mutex::new(reading));
         let ahead = Arc::clone(&reading);
         let task = tokio::spawn(poll_fn(move |cx| ahead.lock().poll_ahead(cx)));
-        Ahead { reading, task: task.abort_handle() }
+        Ahead { reading, task: Some(task.abort_handle()) }
     }
 }
 
@@ -80,7 +90,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Ahead<B> {
         let mut reading = self.reading.lock();
         if !reading.is_taken {
             reading.is_taken = true;
-            self.task.abort();
+            if let Some(task) = &self.task {
+                task.abort();
+            }
         }
         match reading.pieces.pop_front() {
             Some(piece) => Poll::Ready(Some(piece)),
@@ -102,7 +114,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Ahead<B> {
 impl<B: Body<Data = Bytes>> Drop for Ahead<B> {
     /// Whoever writes the body is told at once that nobody wants it.
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 
@@ -115,9 +129,9 @@ mod tests {
 
     type Broken = std::io::Error;
 
-    fn body() -> (Sender<Bytes, Broken>, Ahead<Channel<Bytes, Broken>>) {
+    async fn body() -> (Sender<Bytes, Broken>, Ahead<Channel<Bytes, Broken>>) {
         let (sender, body) = Channel::new(1);
-        (sender, Ahead::new(body))
+        (sender, Ahead::new(body).await)
     }
 
     fn piece(bytes: usize) -> Bytes {
@@ -126,7 +140,7 @@ mod tests {
 
     #[tokio::test]
     async fn small_answers_are_read_to_their_end_by_themselves() {
-        let (mut sender, body) = body();
+        let (mut sender, body) = body().await;
         for _ in 0..100 {
             sender.send_data(piece(10)).await.unwrap();
         }
@@ -139,7 +153,7 @@ mod tests {
 
     #[tokio::test]
     async fn large_answers_wait_for_their_reader() {
-        let (mut sender, mut body) = body();
+        let (mut sender, mut body) = body().await;
         let writer = tokio::spawn(async move {
             let mut sent = 0;
             while sender.send_data(piece(1000)).await.is_ok() {
@@ -165,7 +179,7 @@ mod tests {
 
     #[tokio::test]
     async fn readers_that_come_and_go_lose_nothing() {
-        let (mut sender, mut body) = body();
+        let (mut sender, mut body) = body().await;
         sender.send_data(piece(1)).await.unwrap();
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), piece(1));
         // It was waiting when it went.
@@ -182,7 +196,7 @@ mod tests {
 
     #[tokio::test]
     async fn errors_come_after_what_was_read_ahead() {
-        let (mut sender, mut body) = body();
+        let (mut sender, mut body) = body().await;
         sender.send_data(piece(3)).await.unwrap();
         sender.abort(Broken::other("broken"));
         while !body.reading.lock().is_over {
@@ -196,7 +210,7 @@ mod tests {
 
     #[tokio::test]
     async fn writers_are_told_that_nobody_reads() {
-        let (mut sender, body) = body();
+        let (mut sender, body) = body().await;
         sender.send_data(piece(1)).await.unwrap();
         drop(body);
         while sender.send_data(piece(1)).await.is_ok() {

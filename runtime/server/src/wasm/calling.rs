@@ -77,10 +77,12 @@ async fn call(
         None => answer.await,
     };
     let response = answer.unwrap_or_else(|failure| failure.into_response());
-    Ok(response.map(|body| match body {
+    let (parts, body) = response.into_parts();
+    let body = match body {
         whole @ ResponseBody::Full(_) => whole.map_err(broken).boxed_unsync(),
-        stream @ ResponseBody::Stream(_) => Ahead::new(stream).map_err(broken).boxed_unsync(),
-    }))
+        stream @ ResponseBody::Stream(_) => Ahead::new(stream).await.map_err(broken).boxed_unsync(),
+    };
+    Ok(Response::from_parts(parts, body))
 }
 
 fn broken(error: BrokenBody) -> WasiError {
