@@ -13,6 +13,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 use tokio::task::AbortHandle;
 
 /// Bytes of one answer that are read before anybody asks for them.
@@ -20,9 +21,9 @@ const AHEAD_BYTES: usize = 64 << 10;
 /// What a piece counts at least, however short it is.
 const PIECE_BYTES: usize = 256;
 
-/// How often a body is looked at before a task is started for it: most answers are short, and
-/// their writers only need their turn.
-const LOOKS: u32 = 2;
+/// How long the head of an answer waits for its body: most are short, and a guest that finds all of
+/// the answer there need not be suspended for it, nor a task be started that reads.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// A body that is read ahead.
 pub struct Ahead<B: Body<Data = Bytes>> {
@@ -49,11 +50,10 @@ where
     pub async fn new(body: B) -> Self {
         let pieces = VecDeque::new();
         let mut reading = Reading { body, pieces, bytes: 0, is_over: false, is_taken: false };
-        for _ in 0..LOOKS {
-            if reading.poll_ahead(&mut Context::from_waker(Waker::noop())).is_ready() {
-                return Ahead { reading: Arc::new(Mutex::new(reading)), task: None };
-            }
-            tokio::task::yield_now().await;
+        let is_here = reading.poll_ahead(&mut Context::from_waker(Waker::noop())).is_ready()
+            || tokio::time::timeout(MOMENT, poll_fn(|cx| reading.poll_ahead(cx))).await.is_ok();
+        if is_here {
+            return Ahead { reading: Arc::new(Mutex::new(reading)), task: None };
         }
         let reading = Arc::new(Mutex::new(reading));
         let ahead = Arc::clone(&reading);
