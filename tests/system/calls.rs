@@ -15,7 +15,7 @@ pub const CALLER: &str = "fixture-caller";
 /// Calls others, as a WASI 0.3 handler.
 pub const CALLER_ASYNC: &str = "fixture-caller-async";
 
-/// The spec of `count` replicas that say `name` and serve one request at a time, with `spec` on top.
+/// `count` replicas that say `name` and serve one request at a time each, with `spec` on top.
 pub fn caller(name: &str, count: u32, spec: Value) -> Value {
     let base = json!({"env": {"NAME": name}, "concurrency": 1});
     with(with(fixed(count), base), spec)

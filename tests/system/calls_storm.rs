@@ -3,9 +3,11 @@
 //! The seed is printed and can be given with `SAMOVAR_TEST_SEED`.
 
 use std::env;
+use std::time::Duration;
 
 use fastrand::Rng;
-use samovar_tests::{Reply, Samovar, within};
+use samovar_tests::load::at_once;
+use samovar_tests::{Native, Reply, Samovar, within};
 use serde_json::json;
 
 use crate::calls::{CALLER, CALLER_ASYNC, caller, idle, patient};
@@ -59,16 +61,33 @@ fn tree(random: &mut Rng) -> (String, usize) {
     (format!("/{root}/call?to={to}&hold={hold}"), calls)
 }
 
-/// Lets all clients send their requests, and returns these with their answers.
-async fn storm(samovar: &Samovar, seed: u64) -> Vec<(String, usize, Reply)> {
+/// A path with a random chain of at most [`CALLS_MAX`] calls, and how many these are. Processes call
+/// one after the other only.
+fn line(random: &mut Rng) -> (String, usize) {
+    let calls = random.usize(1..=CALLS_MAX);
+    let mut names = (0..calls).map(|_| NAMES[random.usize(..NAMES.len())]);
+    let root = names.next().expect("there is one");
+    let to: Vec<_> = names.collect();
+    (format!("/{root}/call?to={}", to.join(",")), calls)
+}
+
+/// Lets all clients send their requests, and returns these with their answers. `more` is put into
+/// each query.
+async fn storm(
+    samovar: &Samovar,
+    seed: u64,
+    tree: fn(&mut Rng) -> (String, usize),
+    more: &str,
+) -> Vec<(String, usize, Reply)> {
     let clients = (0..CLIENTS).map(|client| {
         let http = samovar.http.clone();
         let mut random = Rng::with_seed(seed.wrapping_add(client as u64));
+        let more = more.to_owned();
         tokio::spawn(async move {
             let mut answers = Vec::new();
             for _ in 0..REQUESTS {
                 let (path, calls) = tree(&mut random);
-                let reply = http.get(&path).await;
+                let reply = http.get(&format!("{path}{more}")).await;
                 answers.push((path, calls, reply));
             }
             answers
@@ -99,11 +118,36 @@ async fn refused(samovar: &Samovar) -> f64 {
 async fn with_enough_places_nobody_is_refused() {
     let samovar = Samovar::start().await;
     deploy(&samovar, CLIENTS * CALLS_MAX).await;
-    for (path, calls, reply) in storm(&samovar, seed()).await {
+    for (path, calls, reply) in storm(&samovar, seed(), tree, "").await {
         assert_eq!(reply.status, 200, "{path}: {}", reply.text());
         is_whole(&path, calls, &reply);
     }
     assert_eq!(refused(&samovar).await, 0.0);
+}
+
+/// Sends a storm over too few places. All requests are served or refused: one that waited in a
+/// circle would wait for an hour, and the storm would not end.
+async fn weather(samovar: &Samovar, seed: u64, tree: fn(&mut Rng) -> (String, usize), more: &str) {
+    let (mut served, mut loops) = (0, 0);
+    let before = refused(samovar).await;
+    for (path, calls, reply) in storm(samovar, seed, tree, more).await {
+        if reply.status == 200 {
+            is_whole(&path, calls, &reply);
+            served += 1;
+            continue;
+        }
+        let text = reply.text();
+        let told = (reply.status, reply.header("samovar-error"));
+        assert_eq!(told, (508, Some("call-loop")), "{path}: {text}");
+        assert!(text.contains(" -> ") && text.contains(": every place of `"), "{path}: {text}");
+        loops += 1;
+    }
+    println!("{served} served, {loops} refused");
+    assert!(served > 0, "nobody was served");
+    assert!(refused(samovar).await - before >= f64::from(loops), "each of them is counted");
+    for name in NAMES {
+        idle(samovar, name).await;
+    }
 }
 
 #[tokio::test]
@@ -112,26 +156,48 @@ async fn with_too_few_places_everybody_is_served_or_refused() {
     let samovar = Samovar::start().await;
     for places in [1, 2, 4] {
         deploy(&samovar, places).await;
-        let (mut served, mut loops) = (0, 0);
-        let before = refused(&samovar).await;
-        // A request that waited in a circle would wait for an hour, and the storm would not end.
-        for (path, calls, reply) in storm(&samovar, seed).await {
-            if reply.status == 200 {
-                is_whole(&path, calls, &reply);
-                served += 1;
-                continue;
-            }
-            let text = reply.text();
-            let told = (reply.status, reply.header("samovar-error"));
-            assert_eq!(told, (508, Some("call-loop")), "{path}: {text}");
-            assert!(text.contains(" -> ") && text.contains(": every place of `"), "{path}: {text}");
-            loops += 1;
+        weather(&samovar, seed, tree, "").await;
+    }
+}
+
+#[tokio::test]
+async fn so_it_is_with_processes_in_between() {
+    let seed = seed();
+    let native = Native::start().await;
+    let more = format!("&plane={}", native.http.address());
+    for places in [1, 2, CLIENTS * CALLS_MAX] {
+        deploy(&native, places).await;
+        for name in ["b", "d"] {
+            native.delete(name).await;
+            let spec = json!({"env": {"NAME": name}, "concurrency": places});
+            native.deploy(name, with(spec, patient())).await;
         }
-        println!("{places} places: {served} served, {loops} refused");
-        assert!(served > 0, "nobody was served with {places} places");
-        assert!(refused(&samovar).await - before >= f64::from(loops), "each of them is counted");
-        for name in NAMES {
-            idle(&samovar, name).await;
+        let before = refused(&native).await;
+        weather(&native, seed, line, &more).await;
+        if places > 2 {
+            assert_eq!(refused(&native).await, before, "there was room for all");
         }
+    }
+}
+
+#[tokio::test]
+async fn clients_that_leave_in_a_storm_leave_nothing_behind() {
+    let seed = seed();
+    let samovar = Samovar::start().await;
+    deploy(&samovar, 3).await;
+    let mut random = Rng::with_seed(seed);
+    for _ in 0..60 {
+        let (path, _) = tree(&mut random);
+        let leaving = at_once(&samovar.http, &path, 4);
+        tokio::time::sleep(Duration::from_millis(random.u64(..30))).await;
+        drop(leaving);
+    }
+    for name in NAMES {
+        idle(&samovar, name).await;
+    }
+    // Each pool still has all its places: a chain that needs three of them is served.
+    for name in NAMES {
+        let reply = samovar.http.get(&format!("/{name}/call?to={name},{name}")).await.expect(200);
+        assert_eq!(reply.text(), format!("{name}>{name}>{name}\n"));
     }
 }

@@ -126,8 +126,8 @@ async fn what_stands_before_the_host_is_not_taken_for_it() {
     let site = Site::http().await;
     let port = site.port();
     for guest in CALLERS {
-        let rules = json!({"allow": ["http://example.com", "http://example.com:*"], "addresses": ["loopback"]});
-        deploy(&samovar, guest, rules).await;
+        let allow = ["http://example.com", "http://example.com:*"];
+        deploy(&samovar, guest, json!({"allow": allow, "addresses": ["loopback"]})).await;
         for url in [
             format!("http://example.com@127.0.0.1:{port}/"),
             format!("http://example.com:80@127.0.0.1:{port}/"),
