@@ -100,7 +100,11 @@ fn the_store_knows_no_webassembly_and_policies_know_no_http() {
     assert_absent("runtime/server/src/store", &["wasmtime", "crate::wasm", "axum"], "adapter");
     let http = ["hyper", "axum", "crate::ingress", "crate::dispatch"];
     assert_absent("runtime/server/src/policy", &http, "adapter");
-    assert_absent("runtime/server/src/dispatch", &["crate::store", "crate::control", "axum"], "edge");
+    assert_absent(
+        "runtime/server/src/dispatch",
+        &["crate::store", "crate::control", "axum"],
+        "edge",
+    );
     assert_absent("runtime/server/src/calls", &["crate::store", "hyper", "axum"], "edge");
 }
 
