@@ -314,3 +314,28 @@ async fn fan_outs_call_at_once() {
         assert_eq!(text.matches("leaf").count(), TIMES, "{text}");
     }
 }
+
+#[tokio::test]
+async fn many_calls_by_one_instance_leave_nothing_behind() {
+    /// More than an instance may hold resources.
+    const CALLS: u32 = 25_000;
+    const AT_ONCE: u32 = 1_000;
+    let samovar = Samovar::start().await;
+    for (name, component) in [("old", CALLER), ("new", CALLER_ASYNC)] {
+        samovar.deploy(name, component, caller(name, 1, patient())).await;
+        samovar.deploy("tiny", "hello", fixed(1)).await;
+        let url = quoted("http://tiny.internal/");
+        let path = format!("/{name}/url?u={url}&times={AT_ONCE}&connect=60000&first=60000");
+        for _ in 0..CALLS / AT_ONCE {
+            let told = said(&samovar, &path).await;
+            let fine = told.lines().filter(|line| line.starts_with("status 200")).count();
+            assert_eq!(fine, AT_ONCE as usize, "{}", told.lines().last().unwrap_or_default());
+        }
+        let replicas = samovar.admin.get(&format!("/v1/deployments/{name}/replicas")).await;
+        assert_eq!(
+            replicas.expect(200).json()["replicas"][0]["id"],
+            0,
+            "the first one still serves"
+        );
+    }
+}

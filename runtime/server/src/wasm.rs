@@ -13,3 +13,4 @@ pub mod inspect;
 pub mod memory;
 pub mod replica;
 pub mod surroundings;
+mod tidy_http;

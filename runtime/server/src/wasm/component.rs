@@ -4,6 +4,7 @@ use super::bindings::{BatchHandler, BatchHandlerIndices};
 use super::calling::CallingHttp;
 use super::guest::Guest;
 use super::replica::LifeExports;
+use super::tidy_http;
 use crate::api::{ApiError, ErrorCode};
 use crate::spec::World;
 use std::path::Path;
@@ -43,6 +44,7 @@ pub fn handler_linker(engine: &Engine) -> anyhow::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     p2::add_only_http_to_linker_async(&mut linker)?;
+    tidy_http::replace(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
     p3::bindings::http::types::add_to_linker::<_, WasiHttp>(&mut linker, Guest::http)?;
     p3::bindings::http::client::add_to_linker::<_, CallingHttp>(&mut linker, Guest::http)?;
