@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod components;
+pub mod crowd;
 pub mod csv;
 pub mod files;
 pub mod http;
@@ -18,6 +19,7 @@ pub mod raw;
 pub mod server;
 pub mod sites;
 pub mod status;
+pub mod usage;
 pub mod wait;
 pub mod workers;
 

@@ -33,6 +33,7 @@ mod durability;
 mod fleet;
 mod limits;
 mod limits_http;
+mod loads_connections;
 mod manual;
 mod manual_load;
 mod manual_ready;
