@@ -89,7 +89,7 @@ impl Native {
         let options = WardenOptions {
             sockets: std::env::temp_dir().join(format!("samovar-{}", &marker[..8])),
             marker,
-            keeper: Some(keeper),
+            keeper: setup.processes.then_some(keeper),
         };
         let warden = Warden::start(options).context("prepare for processes")?;
         let leftovers = warden.end_leftovers().await.context("end processes left behind")?;
