@@ -3,7 +3,7 @@
 use std::{
     env,
     io::{BufRead, BufReader, Read},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -11,6 +11,8 @@ use std::{
 
 use anyhow::{Context, Result};
 use rustix::process::Pid;
+use samovar_tests::paths;
+use serde_json::Value;
 
 /// A running server. Dropping it kills the process.
 pub struct Baseline {
@@ -50,8 +52,12 @@ impl Baseline {
         Self::listening(child, output)
     }
 
-    /// A server that prints where it listens.
-    fn printing(command: &mut Command) -> Result<Self> {
+    /// A server that prints where it listens, on standard output.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started, or ends without saying so.
+    pub fn printing(command: &mut Command) -> Result<Self> {
         let mut child = spawn(command.stdout(Stdio::piped()))?;
         let output = child.stdout.take().expect("stdout was asked for as a pipe");
         Self::listening(child, output)
@@ -86,12 +92,27 @@ impl Drop for Baseline {
     }
 }
 
-/// The `wasmtime` of `WASMTIME` or of the path, if there is one.
+/// The `wasmtime` of `WASMTIME`, of `cargo xtask peers` or of the path, if there is one.
 pub fn wasmtime() -> Option<PathBuf> {
-    let program = env::var_os("WASMTIME").map_or_else(|| "wasmtime".into(), PathBuf::from);
-    let mut command = Command::new(&program);
-    let status = command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    status.is_ok_and(|status| status.success()).then_some(program)
+    find("WASMTIME", "bin/wasmtime", "wasmtime", &["--version"])
+}
+
+/// A program that succeeds with the arguments `test`: the one that `variable` names, else the one
+/// at `installed` in the folder of `cargo xtask peers`, else `name` on the path.
+pub fn find(variable: &str, installed: &str, name: &str, test: &[&str]) -> Option<PathBuf> {
+    let candidates = match env::var_os(variable) {
+        Some(program) => vec![program.into()],
+        None => {
+            let installed = paths::find(&format!("peers/{installed}"));
+            installed.into_iter().chain([name.into()]).collect()
+        }
+    };
+    let works = |program: &PathBuf| {
+        let mut command = Command::new(program);
+        command.args(test).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    candidates.into_iter().find(works)
 }
 
 /// The program called `name` that was built with this one.
@@ -106,10 +127,15 @@ fn spawn(command: &mut Command) -> Result<Child> {
     command.spawn().with_context(|| format!("run {name}"))
 }
 
-/// The address in a line such as `Serving HTTP on http://127.0.0.1:1234/`.
+/// The address in a line such as `Serving HTTP on http://127.0.0.1:1234/`, or the port of loopback
+/// in one of JSON.
 fn address(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once("http://")?;
-    rest.split('/').next()?.trim().parse().ok()
+    if let Some((_, rest)) = line.split_once("http://") {
+        return rest.split('/').next()?.trim().parse().ok();
+    }
+    let event: Value = serde_json::from_str(line).ok()?;
+    let port = u16::try_from(event.get("port")?.as_u64()?).ok()?;
+    Some((Ipv4Addr::LOCALHOST, port).into())
 }
 
 #[cfg(test)]
@@ -122,5 +148,7 @@ mod tests {
         assert_eq!(address("Serving HTTP on http://127.0.0.1:1234/"), expected);
         assert_eq!(address("http://127.0.0.1:1234"), expected);
         assert_eq!(address("warning: something"), None);
+        assert_eq!(address(r#"{"event":"listen","socket":"http","port":1234}"#), expected);
+        assert_eq!(address(r#"{"event":"listen"}"#), None);
     }
 }

@@ -32,6 +32,7 @@ pub struct Round {
     pub per_second: f64,
     pub p50_us: u32,
     pub p99_us: u32,
+    pub p999_us: u32,
 }
 
 /// How fast a load sends.
@@ -64,10 +65,25 @@ pub async fn measure_at(
     load: &Load,
     duration: Duration,
 ) -> Result<Round> {
+    measure_counted(pace, name, || cpu_time(pid), load, duration).await
+}
+
+/// The same with CPU time that is counted by `used`, which says how much it was so far.
+///
+/// # Errors
+///
+/// When a request fails, or `used` does.
+pub async fn measure_counted(
+    pace: Pace,
+    name: &str,
+    mut used: impl FnMut() -> Result<Duration>,
+    load: &Load,
+    duration: Duration,
+) -> Result<Round> {
     send(pace, load, WARM_UP).await;
-    let before = cpu_time(pid)?;
+    let before = used()?;
     let report = send(pace, load, duration).await;
-    let used = cpu_time(pid)? - before;
+    let used = used()?.saturating_sub(before);
     if let Some(failure) = &report.first_failure {
         bail!("{name}: {} requests failed, the first one: {failure}", report.failed);
     }
@@ -76,6 +92,7 @@ pub async fn measure_at(
         per_second: report.per_second(),
         p50_us: quantile(&report.latencies_us, 0.5),
         p99_us: quantile(&report.latencies_us, 0.99),
+        p999_us: quantile(&report.latencies_us, 0.999),
     })
 }
 

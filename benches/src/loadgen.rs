@@ -19,7 +19,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     task::{JoinSet, LocalSet},
     time::{Instant, sleep},
@@ -27,8 +27,8 @@ use tokio::{
 
 use crate::response;
 
-/// Most bytes of a response; those of the benchmarks are short.
-const RESPONSE_BYTES_MAX: usize = 1 << 20;
+/// Most bytes of a response: the longest body that is echoed, and its framing.
+const RESPONSE_BYTES_MAX: usize = 2 << 20;
 /// A connection that failed waits this long, so that a dead server is not hammered.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(20);
 
@@ -41,6 +41,8 @@ pub struct Load {
     pub connections: usize,
     /// Sent by `POST` with every request; `GET` if it is empty.
     pub body: Bytes,
+    /// Of `body`; not sent if it is empty.
+    pub content_type: &'static str,
     /// Bytes of the body of a good answer; any number if none.
     pub expects_bytes: Option<usize>,
 }
@@ -83,7 +85,8 @@ impl Load {
 
     /// Requests without a body for several paths.
     pub fn get_each(address: SocketAddr, paths: Vec<String>, connections: usize) -> Self {
-        Self { address, paths, connections, body: Bytes::new(), expects_bytes: None }
+        let (body, content_type, expects_bytes) = (Bytes::new(), "", None);
+        Self { address, paths, connections, body, content_type, expects_bytes }
     }
 
     /// The requests of every connection.
@@ -96,13 +99,17 @@ impl Load {
     }
 
     fn request(&self, path: &str) -> Vec<u8> {
-        let Self { address, body, .. } = self;
+        let Self { address, body, content_type, .. } = self;
         if body.is_empty() {
             return get(*address, path);
         }
         let length = body.len();
-        let head = format!("POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-length: {length}");
-        [head.as_bytes(), b"\r\n\r\n", body].concat()
+        let mut head =
+            format!("POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-length: {length}\r\n");
+        if !content_type.is_empty() {
+            head += &format!("content-type: {content_type}\r\n");
+        }
+        [head.as_bytes(), b"\r\n", body].concat()
     }
 
     /// Starts the load on a thread of its own.
@@ -274,27 +281,41 @@ impl Connection {
     /// Nothing is sent twice.
     pub(crate) async fn send(&mut self, request: &[u8]) -> io::Result<(u16, usize)> {
         let mut stream = self.open().await?;
-        stream.write_all(request).await?;
-        self.buffer.clear();
-        loop {
-            if stream.read_buf(&mut self.buffer).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            let broken = |why| io::Error::new(io::ErrorKind::InvalidData, why);
-            let Some(answer) = response::parse(&self.buffer).map_err(broken)? else {
-                if self.buffer.len() > RESPONSE_BYTES_MAX {
-                    return Err(broken("the response is too long".to_owned()));
-                }
-                continue;
-            };
-            if answer.len != self.buffer.len() {
-                return Err(broken("there are bytes after the response".to_owned()));
-            }
-            if !answer.is_last {
-                self.stream = Some(stream);
-            }
-            return Ok((answer.status, answer.body_bytes));
+        let (mut answers, mut requests) = stream.split();
+        // At the same time: a server that answers while it reads would wait for us to read.
+        let ((), answer) = tokio::try_join!(
+            biased;
+            requests.write_all(request),
+            receive(&mut answers, &mut self.buffer),
+        )?;
+        if !answer.is_last {
+            self.stream = Some(stream);
         }
+        Ok((answer.status, answer.body_bytes))
+    }
+}
+
+/// Reads the whole answer.
+async fn receive(
+    stream: &mut (impl AsyncRead + Unpin),
+    buffer: &mut Vec<u8>,
+) -> io::Result<response::Complete> {
+    buffer.clear();
+    loop {
+        if stream.read_buf(buffer).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let broken = |why| io::Error::new(io::ErrorKind::InvalidData, why);
+        let Some(answer) = response::parse(buffer).map_err(broken)? else {
+            if buffer.len() > RESPONSE_BYTES_MAX {
+                return Err(broken("the response is too long".to_owned()));
+            }
+            continue;
+        };
+        if answer.len != buffer.len() {
+            return Err(broken("there are bytes after the response".to_owned()));
+        }
+        return Ok(answer);
     }
 }
 

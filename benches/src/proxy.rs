@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     fn round(cpu_us: f64) -> Round {
-        Round { cpu_us, per_second: 1e6 / cpu_us, p50_us: 10, p99_us: 20 }
+        Round { cpu_us, per_second: 1e6 / cpu_us, p50_us: 10, p99_us: 20, p999_us: 30 }
     }
 
     #[test]

@@ -87,6 +87,10 @@ impl Row {
         self.of(|round| f64::from(round.p99_us))
     }
 
+    pub fn p999_us(&self) -> Spread {
+        self.of(|round| f64::from(round.p999_us))
+    }
+
     /// One value of each round.
     pub fn of(&self, value: impl Fn(&Round) -> f64) -> Spread {
         Spread::of(self.rounds.iter().map(value))
@@ -108,6 +112,7 @@ impl Row {
             "name": self.name, "cpu_us_per_request": self.cpu_us().to_json(),
             "requests_per_second": self.per_second().to_json(),
             "p50_us": self.p50_us().to_json(), "p99_us": self.p99_us().to_json(),
+            "p999_us": self.p999_us().to_json(),
         })
     }
 }
@@ -155,6 +160,7 @@ pub mod tests {
             per_second: 1e6 / cpu_us,
             p50_us: *cpu_us as u32,
             p99_us: 2 * *cpu_us as u32,
+            p999_us: 3 * *cpu_us as u32,
         };
         Row { name: "row".into(), rounds: cpu_us.iter().map(round).collect() }
     }

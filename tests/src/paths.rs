@@ -52,7 +52,8 @@ pub fn workspace() -> PathBuf {
     package.parent().expect("this package is one folder below the workspace").to_path_buf()
 }
 
-fn find(file: &str) -> Option<PathBuf> {
+/// The file at `file` in the target folder, if it is there.
+pub fn find(file: &str) -> Option<PathBuf> {
     let own_target = workspace().join("target");
     let other_target = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let folders = other_target.into_iter().chain([own_target]);
