@@ -115,7 +115,7 @@ impl Dispatch {
     ) -> Result<Response<ResponseBody>, Failure> {
         let (mut live, mut inbound) = (live, inbound);
         loop {
-            let handled = if live.batching.is_some() {
+            let handled = if live.is_batched() {
                 Box::pin(self.serve_batched(deployment, live, inbound)).await?
             } else if live.is_guest() {
                 self.serve_guest(deployment, live, inbound).await?
@@ -153,11 +153,7 @@ impl Dispatch {
             samovar_proxy::headers::clean_request(&mut parts.headers);
         }
         let bytes_max = live.request_limits.body_bytes;
-        if body.size_hint().lower() > bytes_max {
-            let bytes = body.size_hint().lower();
-            let message = format!("request body has {bytes} bytes, allowed are {bytes_max}");
-            return Err(Failure::new(FailureCode::RequestBody, message));
-        }
+        check_length(body.size_hint().lower(), bytes_max)?;
         let (body, overflow) = RequestBody::boxed(body, bytes_max);
         let request = Request::from_parts(parts, body);
         self.serve(&deployment, Inbound { request, overflow, arrived, recording, origin }).await
@@ -262,8 +258,8 @@ impl Dispatch {
     ) -> Option<Arc<Running>> {
         match &revision.caller {
             Some(name) => {
-                let (until, place) = (clock::now() + longest, revision.pool.place_on(lease));
-                Some(Running::start(&self.calls, name, place, origin, headers, until))
+                let (until, at) = (clock::now() + longest, (&revision.pool, lease));
+                Some(Running::start(&self.calls, name, at, origin, headers, until))
             }
             // It ends by itself, whatever it was asked for.
             None => {
@@ -285,7 +281,7 @@ impl Dispatch {
         let mut revision = live;
         let call = origin.call.as_ref().map(Call::id);
         for _ in 0..ADMISSIONS_MAX {
-            if revision.batching.is_some() {
+            if revision.is_batched() {
                 return Ok(Admitted::Moved(revision));
             }
             check(&revision)?;
@@ -321,13 +317,16 @@ impl Dispatch {
         match unless_stuck(deployment, revision, origin, waiting).await? {
             Some(Ok(granted)) => Ok(granted),
             Some(Err(refusal)) => Err(refused(deployment, revision, refusal)),
-            None => {
-                deployment.note_timed_out();
-                let message = format!("no replica was free within {longest:?}");
-                Err(Failure::new(FailureCode::QueueTimeout, message))
-            }
+            None => Err(waited_too_long(deployment, longest)),
         }
     }
+}
+
+/// A request left the queue because its time was over.
+fn waited_too_long(deployment: &Deployment, longest: Duration) -> Failure {
+    deployment.note_timed_out();
+    let message = format!("no replica was free within {longest:?}");
+    Failure::new(FailureCode::QueueTimeout, message)
 }
 
 /// Waits in the queue of a revision, unless the request is a call whose own ancestors hold all
@@ -377,11 +376,25 @@ fn check_limits(limits: &RequestLimits, head: &Parts) -> Result<(), Failure> {
     }
     let length = head.headers.get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if let Some(length) = length.filter(|length| *length > limits.body_bytes) {
-        let message = format!("request body has {length} bytes, allowed are {}", limits.body_bytes);
+    check_length(length.unwrap_or(0), limits.body_bytes)
+}
+
+fn check_length(bytes: u64, most: u64) -> Result<(), Failure> {
+    if bytes > most {
+        let message = format!("request body has {bytes} bytes, allowed are {most}");
         return Err(Failure::new(FailureCode::RequestBody, message));
     }
     Ok(())
+}
+
+/// Checks the head of a replica's answer.
+fn check_answer(limits: &RequestLimits, headers: &HeaderMap) -> Result<(), Failure> {
+    let (bytes, most) = (header_bytes(headers), limits.response_headers_bytes);
+    if bytes <= most {
+        return Ok(());
+    }
+    let message = format!("response headers have {bytes} bytes, allowed are {most}");
+    Err(Failure::new(FailureCode::ResponseTooLarge, message))
 }
 
 /// Bytes of all header names and values.

@@ -146,15 +146,7 @@ impl WarmPool {
     ) {
         let now = clock::now();
         let mut inner = self.inner.lock();
-        // An instance whose replica was cut meanwhile has no slot any more; it is dropped below.
-        let mut orphan = None;
-        match inner.slot(lease) {
-            Some(slot) if instance.is_some() => {
-                slot.body = instance.map(Instance::Sync).map(Body::Guest);
-            }
-            Some(_) => {}
-            None => orphan = instance,
-        }
+        let orphan = inner.put_back(lease, instance);
         inner.pool.finish(lease, arrived, outcome, health, now);
         self.settle(inner);
         drop(orphan);

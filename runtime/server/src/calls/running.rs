@@ -2,9 +2,11 @@
 
 use super::{CALL_HEADER, Origin, Registry};
 use crate::spec::DeploymentName;
+use crate::warm_pool::WarmPool;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use parking_lot::Mutex;
 use samovar_core::calls::{CallId, Place};
+use samovar_core::replica::Lease;
 use samovar_core::time::Timestamp;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
@@ -20,9 +22,6 @@ type Trace = [Option<HeaderValue>; 2];
 /// A request, or a batch of them, that is being served and may call others.
 pub struct Running {
     registry: Arc<Registry>,
-    /// The deployment's name.
-    name: Arc<str>,
-    place: Place,
     state: Mutex<State>,
     /// When its own answer has to begin.
     until: Timestamp,
@@ -32,17 +31,22 @@ pub struct Running {
 
 enum State {
     /// It has called nobody.
-    Unknown,
+    Unknown {
+        /// The deployment's name.
+        name: Arc<str>,
+        pool: Arc<WarmPool>,
+        lease: Lease,
+    },
     Known(CallId),
     Ended,
 }
 
 impl Running {
-    /// The replica of `place` serves a request from now on. Its answer begins before `until`.
+    /// A replica of a pool serves a request from now on. Its answer begins before `until`.
     pub fn start(
         registry: &Arc<Registry>,
         name: &Arc<str>,
-        place: Place,
+        (pool, lease): (&Arc<WarmPool>, Lease),
         origin: &mut Origin,
         headers: &HeaderMap,
         until: Timestamp,
@@ -50,10 +54,10 @@ impl Running {
         let state = match origin.call.take() {
             // It is known since it got its place. From here on it is this request's to end.
             Some(call) => State::Known(ManuallyDrop::new(call).id),
-            None => State::Unknown,
+            None => State::Unknown { name: Arc::clone(name), pool: Arc::clone(pool), lease },
         };
         let trace = TRACE_HEADERS.map(|name| headers.get(name).cloned());
-        Running::new(registry, name, place, state, until, trace)
+        Running::new(registry, state, until, trace)
     }
 
     /// The replica of `place` serves a batch from now on, of which some are calls.
@@ -65,20 +69,13 @@ impl Running {
         until: Timestamp,
     ) -> Arc<Running> {
         let id = registry.known.lock().graph.granted_together(calls, name, place);
-        Running::new(registry, name, place, State::Known(id), until, Trace::default())
+        Running::new(registry, State::Known(id), until, Trace::default())
     }
 
-    fn new(
-        registry: &Arc<Registry>,
-        name: &Arc<str>,
-        place: Place,
-        state: State,
-        until: Timestamp,
-        trace: Trace,
-    ) -> Arc<Running> {
-        let (registry, name) = (Arc::clone(registry), Arc::clone(name));
-        let (state, is_answered) = (Mutex::new(state), AtomicBool::new(false));
-        Arc::new(Running { registry, name, place, state, until, is_answered, trace })
+    fn new(registry: &Arc<Registry>, state: State, until: Timestamp, trace: Trace) -> Arc<Running> {
+        let (registry, state) = (Arc::clone(registry), Mutex::new(state));
+        let is_answered = AtomicBool::new(false);
+        Arc::new(Running { registry, state, until, is_answered, trace })
     }
 
     /// The request calls another deployment.
@@ -96,10 +93,11 @@ impl Running {
     /// What it is known as; none once it has ended.
     fn id(&self) -> Option<CallId> {
         let mut state = self.state.lock();
-        match *state {
-            State::Known(id) => Some(id),
-            State::Unknown => {
-                let id = self.registry.known.lock().graph.begin(&self.name, self.place);
+        match &*state {
+            State::Known(id) => Some(*id),
+            State::Unknown { name, pool, lease } => {
+                let place = pool.place_on(*lease);
+                let id = self.registry.known.lock().graph.begin(name, place);
                 *state = State::Known(id);
                 Some(id)
             }

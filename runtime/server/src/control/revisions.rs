@@ -113,7 +113,7 @@ impl Control {
         }
         let caller = self.calls_others(&spec).then(|| Arc::<str>::from(name.as_str()));
         let registry = &self.dispatch.calls;
-        let batches = batching.clone().map(|batching| {
+        let batches = batching.map(|batching| {
             Arc::new(Batches::new(registry, caller.clone(), batching, request_limits.clone()))
         });
         let calls = caller.is_some().then(|| Arc::clone(registry));
@@ -139,7 +139,6 @@ impl Control {
             workload,
             demand,
             front,
-            batching,
             caller,
             workers,
         }))

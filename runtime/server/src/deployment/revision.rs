@@ -4,7 +4,7 @@ use super::Workload;
 use crate::dispatch::front::Front;
 use crate::native::Terms;
 use crate::slots::Demand;
-use crate::spec::{BatchingSpec, DeploymentSpec, World};
+use crate::spec::{DeploymentSpec, World};
 use crate::warm_pool::WarmPool;
 use crate::wasm::guest::GuestLimits;
 use std::sync::Arc;
@@ -76,8 +76,6 @@ pub struct Revision {
     pub demand: Demand,
     /// What stands in front of its replicas; none if requests reach them as they are.
     pub front: Option<Arc<Front>>,
-    /// How requests go together; none if each goes alone.
-    pub batching: Option<BatchingSpec>,
     /// Its deployment's name, if its requests can call others.
     pub caller: Option<Arc<str>>,
     /// How its workers are treated; none if none may report.
@@ -85,6 +83,11 @@ pub struct Revision {
 }
 
 impl Revision {
+    /// Whether requests go to its replicas together.
+    pub fn is_batched(&self) -> bool {
+        self.pool.limits().batch.is_some()
+    }
+
     /// Whether its replicas are instances of a component.
     pub fn is_guest(&self) -> bool {
         self.world.is_some()

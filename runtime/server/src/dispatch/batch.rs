@@ -9,7 +9,7 @@ mod native;
 
 use super::{
     ADMISSIONS_MAX, Dispatch, Failure, FailureCode, Handled, Inbound, REPLICAS_TRIED_MAX,
-    ResponseBody, UNREACHABLE_PAUSE, refused, unless_stuck, work,
+    ResponseBody, UNREACHABLE_PAUSE, refused, unless_stuck, waited_too_long, work,
 };
 use crate::calls::{Registry, Running};
 use crate::clock;
@@ -251,7 +251,7 @@ impl Dispatch {
             Entered::To(revision, ticket) => (revision, ticket),
             Entered::Moved(item, newer) => {
                 let Item { head, body, recording, .. } = *item;
-                let request = Request::from_parts(head, super::front::full(body));
+                let request = Request::from_parts(head, super::body::full(body));
                 let back = Inbound { request, overflow: None, arrived, recording, origin };
                 return Ok(Handled::Moved(Box::new(back), newer));
             }
@@ -262,10 +262,8 @@ impl Dispatch {
             Ok(Some(Told::Answer(answer))) => answer,
             Ok(Some(Told::Refused(refusal))) => Err(refused(deployment, &revision, refusal)),
             Ok(None) | Err(_) => {
-                deployment.note_timed_out();
                 let longest = revision.request_limits.queue_timeout.min(longest);
-                let message = format!("no replica was free within {longest:?}");
-                Err(Failure::new(FailureCode::QueueTimeout, message))
+                Err(waited_too_long(deployment, longest))
             }
         };
         if let (Some(units), Ok(_)) = (units, &answer) {
@@ -297,7 +295,7 @@ async fn enter(
             Err((back, Refusal::Closed)) if !deployment.is_deleted() => {
                 tokio::task::yield_now().await;
                 (revision, item) = (deployment.live(), back);
-                if revision.batching.is_none() {
+                if !revision.is_batched() {
                     return Ok(Entered::Moved(item, revision));
                 }
             }

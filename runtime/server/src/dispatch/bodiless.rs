@@ -5,10 +5,11 @@
 //! end may come after the answer: then the server closes the connection. So such a request waits a
 //! moment for the end of its body.
 
+use super::body::empty;
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::BodyExt as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -25,7 +26,7 @@ pub async fn settled(request: Request<WasiBody>) -> Request<WasiBody> {
     }
     let (parts, mut body) = request.into_parts();
     let body = match tokio::time::timeout(SETTLE_MAX, body.frame()).await {
-        Ok(None) => Empty::new().map_err(|never| match never {}).boxed_unsync(),
+        Ok(None) => empty(),
         Ok(first @ Some(_)) => Begun { first, rest: body }.boxed_unsync(),
         Err(_) => body,
     };

@@ -1,11 +1,12 @@
 //! Bodies in both directions, with their limits.
 
+use super::answer::{Failure, FailureCode};
 use crate::deployment::RequestLimits;
 use crate::wasm::replica::Vitals;
 use bytes::Bytes;
 use futures::stream;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Empty, Full};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,6 +18,29 @@ use wasmtime_wasi_http::{Error as WasiError, WasiBody};
 
 /// Set once a request's body was larger than allowed. None if its length was known before.
 pub type Overflow = Option<Arc<AtomicBool>>;
+
+/// A body that is there.
+pub fn full(body: Bytes) -> WasiBody {
+    Full::new(body).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// No body.
+pub fn empty() -> WasiBody {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+/// Reads a whole request's body, which is within its limit.
+///
+/// # Errors
+///
+/// When it breaks off, which it also does if it is too large.
+pub async fn read(body: WasiBody) -> Result<Bytes, Failure> {
+    let read = body.collect().await.map_err(|error| {
+        let message = format!("the request's body broke off: {error}");
+        Failure::new(FailureCode::RequestAborted, message)
+    });
+    Ok(read?.to_bytes())
+}
 
 /// A request's body on its way to a guest.
 pub struct RequestBody<B> {
@@ -32,10 +56,7 @@ where
     /// A body of at most `bytes_max` bytes. One whose length is known was checked before.
     pub fn boxed(inner: B, bytes_max: u64) -> (WasiBody, Overflow) {
         if inner.is_end_stream() {
-            return (
-                http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync(),
-                None,
-            );
+            return (empty(), None);
         }
         if inner.size_hint().exact().is_some() {
             return (inner.map_err(Into::into).boxed_unsync(), None);

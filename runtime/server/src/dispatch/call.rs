@@ -4,7 +4,7 @@ mod native;
 
 use super::answer::{Failure, FailureCode};
 use super::body::{BodyEnd, Overflow, ResponseBody, Source, StreamLimits, Unwatched};
-use super::header_bytes;
+use super::check_answer;
 use super::work::Units;
 use crate::calls::Running;
 use crate::deployment::{Recording, Revision};
@@ -436,12 +436,7 @@ fn checked(
     if is_set(&context.overflow) {
         return Err(too_large_or(&context.overflow, no_response()));
     }
-    let bytes = header_bytes(response.headers());
-    let bytes_max = context.revision.request_limits.response_headers_bytes;
-    if bytes > bytes_max {
-        let message = format!("response headers have {bytes} bytes, allowed are {bytes_max}");
-        return Err(Failure::new(FailureCode::ResponseTooLarge, message));
-    }
+    check_answer(&context.revision.request_limits, response.headers())?;
     Ok(response)
 }
 

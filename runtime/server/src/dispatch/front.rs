@@ -1,17 +1,17 @@
 //! What stands in front of a deployment's replicas: its endpoint, the schemas of what goes in and
 //! comes out, a page to try it, and who answers while it is cold.
 
+use super::body::{empty, full, read};
 use super::{Dispatch, Failure, FailureCode, Inbound, ResponseBody};
 use crate::deployment::{Deployment, Revision};
 use crate::spec::DeploymentName;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use samovar_outbound::{CallOptions, Client};
 use samovar_schema::{Fault, Schema};
 use std::sync::Arc;
 use std::time::Duration;
-use wasmtime_wasi_http::WasiBody;
 
 /// How often a request is passed on to a deployment that stands in, which may be cold too. Beyond
 /// that it waits: those that stand in for one another in a circle would pass it on for ever.
@@ -291,13 +291,10 @@ impl Inbound {
     pub async fn read(self, revision: &Revision) -> Result<(Inbound, Bytes), Failure> {
         let (parts, body) = self.request.into_parts();
         super::check_limits(&revision.request_limits, &parts)?;
-        let read = body.collect().await.map_err(|error| {
-            let message = format!("the request's body broke off: {error}");
-            let failure = Failure::new(FailureCode::RequestAborted, message);
-            super::call::too_large_or(&self.overflow, failure)
-        })?;
+        let read = read(body).await;
+        let body = read.map_err(|failure| super::call::too_large_or(&self.overflow, failure))?;
         let request = Request::from_parts(parts, empty());
-        Ok((Inbound { request, ..self }, read.to_bytes()))
+        Ok((Inbound { request, ..self }, body))
     }
 
     /// With a body that was read before.
@@ -305,15 +302,6 @@ impl Inbound {
         let (parts, _) = self.request.into_parts();
         Inbound { request: Request::from_parts(parts, full(body)), overflow: None, ..self }
     }
-}
-
-/// A body that is there.
-pub fn full(body: Bytes) -> WasiBody {
-    Full::new(body).map_err(|never| match never {}).boxed_unsync()
-}
-
-fn empty() -> WasiBody {
-    http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! How much work requests are, for deployments whose policy wants to know.
 
-use super::answer::{Failure, FailureCode};
+use super::answer::Failure;
+use super::body::{full, read};
 use crate::deployment::{WorkTally, Workload};
-use bytes::Bytes;
 use http::Request;
-use http_body_util::{BodyExt as _, Full};
 use samovar_core::pool::Outcome;
 use std::sync::Arc;
 use wasmtime_wasi_http::WasiBody;
@@ -61,14 +60,5 @@ pub async fn measure(
     let (parts, body) = request.into_parts();
     let body = read(body).await?;
     let units = workload.units(&parts.headers, Some(&body));
-    let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
-    Ok((Units::new(tally, units), Request::from_parts(parts, body)))
-}
-
-async fn read(body: WasiBody) -> Result<Bytes, Failure> {
-    let read = body.collect().await.map_err(|error| {
-        let message = format!("the request's body broke off: {error}");
-        Failure::new(FailureCode::RequestAborted, message)
-    });
-    Ok(read?.to_bytes())
+    Ok((Units::new(tally, units), Request::from_parts(parts, full(body))))
 }

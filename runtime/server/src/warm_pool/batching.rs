@@ -1,12 +1,11 @@
 //! Requests that leave together.
 
 use super::WarmPool;
-use super::slot::{Body, Inner};
-use super::slot::{Granted, Waiter};
+use super::slot::{Granted, Inner, Waiter};
 use crate::calls::Running;
 use crate::clock;
 use crate::dispatch::Item;
-use crate::wasm::replica::{Instance, SyncInstance};
+use crate::wasm::replica::SyncInstance;
 use samovar_core::pool::{Arrival, Batches, Health, Member, Outcome, Refusal, Ticket};
 use samovar_core::replica::Lease;
 use samovar_core::time::Timestamp;
@@ -69,15 +68,7 @@ impl WarmPool {
         health: Health,
     ) {
         let mut inner = self.inner.lock();
-        // An instance whose replica was cut meanwhile has no slot any more; it is dropped below.
-        let mut orphan = None;
-        match inner.slot(lease) {
-            Some(slot) if instance.is_some() => {
-                slot.body = instance.map(Instance::Sync).map(Body::Guest);
-            }
-            Some(_) => {}
-            None => orphan = instance,
-        }
+        let orphan = inner.put_back(lease, instance);
         let waits = |member: Member<Box<Item>>| {
             let Member { waiter, ticket, arrived } = member;
             Member { waiter: Waiter::InBatch(waiter), ticket, arrived }

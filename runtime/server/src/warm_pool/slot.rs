@@ -104,6 +104,24 @@ impl Inner {
         self.slots.get_mut(lease.slot as usize).filter(|slot| slot.id == Some(lease.id))
     }
 
+    /// Puts an instance back that may serve on. Gives it back if its replica was cut meanwhile and
+    /// has no slot any more; to be dropped without the lock.
+    pub fn put_back(
+        &mut self,
+        lease: Lease,
+        instance: Option<Box<SyncInstance>>,
+    ) -> Option<Box<SyncInstance>> {
+        match self.slot(lease) {
+            Some(slot) => {
+                if let Some(instance) = instance {
+                    slot.body = Some(Body::Guest(Instance::Sync(instance)));
+                }
+                None
+            }
+            None => instance,
+        }
+    }
+
     pub fn occupy(&mut self, lease: Lease) {
         let index = lease.slot as usize;
         if index >= self.slots.len() {
@@ -136,8 +154,8 @@ impl Inner {
     /// A request that was woken is not there any more.
     pub fn give_back(&mut self, granted: Granted) {
         let Granted { lease, work, .. } = granted;
-        if let (Some(slot), Work::Sync(instance)) = (self.slot(lease), work) {
-            slot.body = Some(Body::Guest(Instance::Sync(instance)));
+        if let Work::Sync(instance) = work {
+            self.put_back(lease, Some(instance));
         }
         let now = clock::now();
         self.pool.finish(lease, now, Outcome::Cancelled, Health::Sound, now);

@@ -5,7 +5,6 @@ use super::guest::Guest;
 use super::surroundings::Surroundings;
 use crate::calls::{CALL_HEADER, Running};
 use crate::dispatch::{BrokenBody, ResponseBody};
-use crate::logs::LogStream;
 use crate::spec::DeploymentName;
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
@@ -16,7 +15,7 @@ use wasmtime_wasi::TrappableError;
 use wasmtime_wasi_http::p3::bindings::http::client;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{
-    Error as WasiError, RequestOptions, WasiBody, WasiHttp, WasiHttpCtxView, p3,
+    Error as WasiError, RequestOptions, WasiBody, WasiHttp, WasiHttpCtxView, WasiHttpView as _, p3,
 };
 
 /// Hosts below these are deployments: our own name, and the one Spin's components use.
@@ -62,7 +61,7 @@ async fn call(
     request: Request<WasiBody>,
     options: RequestOptions,
 ) -> Result<Response<WasiBody>, WasiError> {
-    if !surroundings.may_call(name) {
+    if !surroundings.calls.allows(name) {
         surroundings.note(&format!("call to `{name}` denied: `calls.allow` does not name it"));
         return Err(WasiError::HttpRequestDenied);
     }
@@ -115,15 +114,8 @@ impl client::HostWithStore<Guest> for CallingHttp {
             })
             .map_err(TrappableError::trap)?;
         // Its first step, which takes the request, is made at once: nothing comes between.
-        let plain = store.with_getter::<WasiHttp>(Guest::plain_http);
+        let plain = store.with_getter::<WasiHttp>(Guest::http);
         <WasiHttp as client::HostWithStore<Guest>>::send(&plain, request).await
-    }
-}
-
-impl Surroundings {
-    /// A line in the deployment's log.
-    pub fn note(&self, text: &str) {
-        self.log.push_text(None, LogStream::System, text);
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::deployment::Gauges;
 use crate::dispatch::Dispatch;
-use crate::logs::DeploymentLog;
-use crate::spec::{CallAllow, DeploymentName};
+use crate::logs::{DeploymentLog, LogStream};
+use crate::spec::CallAllow;
 use samovar_keyvalue::Space;
 use samovar_outbound::{CallOptions, Client};
 use std::collections::BTreeMap;
@@ -39,11 +39,8 @@ pub struct Outbound {
 pub struct Bucket(pub samovar_keyvalue::Bucket);
 
 impl Surroundings {
-    /// Whether they may call this deployment.
-    pub fn may_call(&self, name: &DeploymentName) -> bool {
-        match &self.calls {
-            CallAllow::All => true,
-            CallAllow::Only(names) => names.contains(name),
-        }
+    /// A line in the deployment's log.
+    pub fn note(&self, text: &str) {
+        self.log.push_text(None, LogStream::System, text);
     }
 }

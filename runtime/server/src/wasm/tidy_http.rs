@@ -5,6 +5,7 @@
 use super::guest::Guest;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi_http::WasiHttpView as _;
 use wasmtime_wasi_http::p2::bindings::http::outgoing_handler::Host as _;
 use wasmtime_wasi_http::p2::bindings::http::types::{
     ErrorCode, FutureIncomingResponse, Host as _, OutgoingRequest, RequestOptions,
@@ -32,7 +33,7 @@ fn handle(
     mut store: StoreContextMut<'_, Guest>,
     (request, options): Arguments,
 ) -> wasmtime::Result<Answer> {
-    let mut http = store.data_mut().plain_http();
+    let mut http = store.data_mut().http();
     let given = options.as_ref().map(|options| Resource::new_own(options.rep()));
     let handled = http.handle(request, options);
     if let Some(given) = given {

@@ -2,7 +2,7 @@
 
 use super::{Again, Answer, Answers, Batches, Broken, Item};
 use crate::calls::Running;
-use crate::dispatch::{Failure, FailureCode, ResponseBody, header_bytes};
+use crate::dispatch::{Failure, FailureCode, ResponseBody, check_answer};
 use crate::wasm::bindings::batch;
 use crate::wasm::replica::{Ended, SyncInstance, Vitals};
 use bytes::Bytes;
@@ -90,12 +90,7 @@ fn response(batches: &Batches, answer: Result<batch::Response, String>) -> Answe
             headers.append(known, value);
         }
     }
-    let bytes = header_bytes(headers);
-    if bytes > limits.response_headers_bytes {
-        let most = limits.response_headers_bytes;
-        let message = format!("response headers have {bytes} bytes, allowed are {most}");
-        return Err(Failure::new(FailureCode::ResponseTooLarge, message));
-    }
+    check_answer(limits, headers)?;
     Ok(response)
 }
 

@@ -3,11 +3,12 @@
 use super::json::{self, Element};
 use super::{Again, Answer, Answers, Batches, Broken, Item};
 use crate::calls::Running;
+use crate::dispatch::body::full;
 use crate::dispatch::{Failure, FailureCode, ResponseBody};
 use crate::native::{NativeReplica, SendFault};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use samovar_core::pool::Health;
 
 /// Where a batch goes if its deployment does not say.
@@ -20,11 +21,8 @@ pub async fn serve(
     items: &[&Item],
     running: Option<&Running>,
 ) -> Answers {
-    let mut request = Request::new(
-        Full::new(json::join(items.iter().map(|item| &item.body), batches.spec.shape))
-            .map_err(|never| match never {})
-            .boxed_unsync(),
-    );
+    let bodies = items.iter().map(|item| &item.body);
+    let mut request = Request::new(full(json::join(bodies, batches.spec.shape)));
     *request.method_mut() = Method::POST;
     let path = batches.spec.path.as_deref().unwrap_or(ROOT);
     *request.uri_mut() = path.parse().map_err(|_| broken(format!("`{path}` is not a path")))?;

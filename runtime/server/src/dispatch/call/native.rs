@@ -1,6 +1,6 @@
 //! A request on a process or an external worker: forwarded over HTTP, streaming both ways.
 
-use super::{Context, Notes, Place, header_bytes, stream, too_large_or, was_cut};
+use super::{Context, Notes, Place, check_answer, stream, too_large_or, was_cut};
 use crate::dispatch::answer::{Failure, FailureCode};
 use crate::dispatch::body::{BodyEnd, ResponseBody, Source};
 use crate::native::NativeReplica;
@@ -57,12 +57,9 @@ pub async fn run(
             return Err(Failure::new(FailureCode::RequestTimeout, message));
         }
     };
-    let bytes = header_bytes(response.headers());
-    let bytes_max = context.revision.request_limits.response_headers_bytes;
-    if bytes > bytes_max {
+    if let Err(failure) = check_answer(&context.revision.request_limits, response.headers()) {
         place.take().finish(Outcome::Failed, Health::Sound, None);
-        let message = format!("response headers have {bytes} bytes, allowed are {bytes_max}");
-        return Err(Failure::new(FailureCode::ResponseTooLarge, message));
+        return Err(failure);
     }
     place.answered();
     let (parts, body) = response.into_parts();

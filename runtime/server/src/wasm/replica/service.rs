@@ -170,7 +170,7 @@ impl Driver {
             let (response,) = handle.finish_call_concurrent(accessor, call).await?;
             accessor.with(|mut access| {
                 let response = access.data_mut().http().table.delete(response?)?;
-                response.into_http_with_getter(&mut access, sent, Guest::plain_http)
+                response.into_http_with_getter(&mut access, sent, Guest::http)
             })
         };
         // Nobody waits any more if the client left.
