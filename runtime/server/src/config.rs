@@ -38,6 +38,8 @@ const COMPONENT_SIZE: (u64, u64) = (1024, GIB);
 const COMPILE_TIMEOUT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
 /// Below this the compiler does not start.
 const COMPILE_MEMORY: (u64, u64) = (256 * MIB, 1024 * GIB);
+/// None at all is allowed: code is then mapped anew for each first request.
+const CODE_CACHE: (u64, u64) = (0, 1024 * GIB);
 /// Each slot reserves 4 GiB and more of address space, of which a process has 128 TiB.
 const SLOTS: (u32, u32) = (1, 20_000);
 
@@ -61,6 +63,8 @@ pub struct ServerConfig {
     pub compile_timeout: Duration,
     /// Most memory of one compilation, in bytes.
     pub compile_memory: u64,
+    /// Most bytes of compiled code that is kept in memory although no replica runs it.
+    pub code_cache: u64,
     /// Most replicas on this machine, of all deployments together.
     pub slots: u32,
     /// Accelerators as they were written; `auto` if nothing was.
@@ -186,6 +190,7 @@ fn check(
             2 * GIB,
             COMPILE_MEMORY,
         )?,
+        code_cache: spec::size("code_cache", settings.code_cache, 64 * MIB, CODE_CACHE)?,
         slots: spec::within("slots", settings.slots.unwrap_or(DEFAULT_SLOTS), SLOTS)?,
         devices: devices(settings.devices)?,
         processes: settings.processes.unwrap_or(true),

@@ -45,7 +45,7 @@ pub async fn run(config: ServerConfig, fault_injection: bool) -> anyhow::Result<
     let addresses = (data_plane.local_addr()?, admin_api.local_addr()?);
     let limits =
         CompileLimits { timeout: config.compile_timeout, memory_bytes: config.compile_memory };
-    let library = Library::new(Arc::clone(&store), limits, config.slots)?;
+    let library = Library::new(Arc::clone(&store), limits, config.slots, config.code_cache)?;
     // Held while the server runs, so that it is warm for the first deployment. The other built-in
     // policies are compiled when they are first asked for.
     let _default = start_default(&library).await?;

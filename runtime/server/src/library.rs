@@ -1,8 +1,11 @@
 //! Compiled code: from an uploaded artifact to something that can be started.
 //!
 //! Code is compiled once, at upload, and kept on disk under the component's digest and everything
-//! the code depends on. It is loaded when a replica first needs it. Code that is damaged or was made
-//! by another version is compiled again from the artifact.
+//! the code depends on. It is loaded when a replica first needs it, and forgotten when no replica runs
+//! it and others were needed since. Code that is damaged or was made by another version is compiled
+//! again from the artifact.
+
+mod kept;
 
 use crate::api::{ApiError, ErrorCode};
 use crate::policy::{PolicyHost, Program};
@@ -15,12 +18,13 @@ use crate::wasm::engine;
 use crate::wasm::guest::Guest;
 use crate::wasm::inspect::Kind;
 use anyhow::Context as _;
-use std::collections::BTreeMap;
+use kept::Kept;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
@@ -59,17 +63,24 @@ pub struct Library {
     policies: PolicyHost,
     builtins: BTreeMap<Digest, &'static Builtin>,
     compilations: AtomicU64,
-    loaded: parking_lot::Mutex<BTreeMap<Digest, Weak<LazyCode>>>,
+    handlers_known: parking_lot::Mutex<HashMap<(Digest, World), Weak<LazyCode>>>,
+    kept: Kept,
     programs: Mutex<BTreeMap<Digest, Weak<Program>>>,
 }
 
 impl Library {
-    /// A library over `store`, with room for `slots` instances.
+    /// A library over `store`, with room for `slots` instances. It keeps at most `code_bytes_max`
+    /// of the code of handlers that no replica runs, counted as it is on disk.
     ///
     /// # Errors
     ///
     /// When wasmtime cannot run on this machine.
-    pub fn new(store: Arc<Store>, limits: CompileLimits, slots: u32) -> anyhow::Result<Arc<Self>> {
+    pub fn new(
+        store: Arc<Store>,
+        limits: CompileLimits,
+        slots: u32,
+        code_bytes_max: u64,
+    ) -> anyhow::Result<Arc<Self>> {
         let handlers = engine::handlers(slots).context("set up the engine for handlers")?;
         engine::start_ticker(&handlers).context("start the epoch thread")?;
         let policies = engine::policies().context("set up the engine for policies")?;
@@ -87,7 +98,8 @@ impl Library {
             handlers,
             builtins: BUILTINS.iter().map(|builtin| (Digest::of(builtin.wasm), builtin)).collect(),
             compilations: AtomicU64::new(0),
-            loaded: parking_lot::Mutex::default(),
+            handlers_known: parking_lot::Mutex::default(),
+            kept: Kept::new(code_bytes_max),
             programs: Mutex::default(),
         }))
     }
@@ -100,6 +112,11 @@ impl Library {
     /// How often the compiler ran since the server started.
     pub fn compilations(&self) -> u64 {
         self.compilations.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of code that stay in memory whether a replica runs it or not.
+    pub fn kept_bytes(&self) -> u64 {
+        self.kept.bytes()
     }
 
     /// A built-in policy's component.
@@ -128,14 +145,21 @@ impl Library {
 
     /// A handler's code, loaded when it is first needed. The same for all that use it.
     pub fn handler(self: &Arc<Self>, digest: Digest, world: World) -> Arc<LazyCode> {
-        let mut loaded = self.loaded.lock();
-        if let Some(code) = loaded.get(&digest).and_then(Weak::upgrade) {
+        let mut known = self.handlers_known.lock();
+        if let Some(code) = known.get(&(digest, world)).and_then(Weak::upgrade) {
             return code;
         }
-        loaded.retain(|_, code| code.strong_count() > 0);
-        let library = Arc::clone(self);
-        let code = Arc::new(LazyCode { library, digest, world, cell: OnceCell::new() });
-        loaded.insert(digest, Arc::downgrade(&code));
+        // Now and then, so that making many deployments takes no longer for each one.
+        if known.len() == known.capacity() {
+            known.retain(|_, code| code.strong_count() > 0);
+        }
+        let code = Arc::new(LazyCode {
+            library: Arc::clone(self),
+            digest,
+            world,
+            loaded: Mutex::default(),
+        });
+        known.insert((digest, world), Arc::downgrade(&code));
         code
     }
 
@@ -233,12 +257,13 @@ pub async fn blocking<R: Send + 'static>(
     })
 }
 
-/// A handler's code, loaded when it is first needed.
+/// A handler's code, loaded when it is needed.
 pub struct LazyCode {
     library: Arc<Library>,
     digest: Digest,
     world: World,
-    cell: OnceCell<Arc<HandlerCode>>,
+    /// Kept alive by its replicas, and by the library for a while. Locked while it is being loaded.
+    loaded: Mutex<Weak<HandlerCode>>,
 }
 
 impl LazyCode {
@@ -248,11 +273,19 @@ impl LazyCode {
     ///
     /// When the artifact is damaged or does not link any more. The next call tries again.
     pub async fn get(&self) -> Result<Arc<HandlerCode>, ApiError> {
-        let load = async || {
-            let code = self.library.code(self.digest, Kind::Handler).await?;
-            Ok(Arc::new(self.library.link(code, self.world).await?))
+        let mut loaded = self.loaded.lock().await;
+        let code = match loaded.upgrade() {
+            Some(code) => code,
+            None => {
+                let file = self.library.code(self.digest, Kind::Handler).await?;
+                let code = Arc::new(self.library.link(file, self.world).await?);
+                *loaded = Arc::downgrade(&code);
+                code
+            }
         };
-        self.cell.get_or_try_init(load).await.map(Arc::clone)
+        drop(loaded);
+        self.library.kept.keep((self.digest, self.world), &code);
+        Ok(code)
     }
 }
 

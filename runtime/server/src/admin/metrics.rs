@@ -60,6 +60,12 @@ fn server(text: &mut String, admin: &Admin, deployments: usize) {
             library.compilations(),
         ),
         (
+            "samovar_code_kept_bytes",
+            "gauge",
+            "Bytes of compiled code that stays in memory although no replica may run it.",
+            library.kept_bytes(),
+        ),
+        (
             "samovar_slots_free",
             "gauge",
             "Instances the machine has room for.",

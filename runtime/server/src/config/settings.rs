@@ -50,6 +50,13 @@ pub struct ServerSettings {
     #[arg(long, env = "SAMOVAR_COMPILE_MEMORY", value_name = "SIZE")]
     pub compile_memory: Option<SizeText>,
 
+    /// Compiled code that is kept in memory although no replica runs it [default: 64MiB]
+    ///
+    /// What was not needed for longest goes first. Code that is gone is mapped from disk again when
+    /// a replica starts.
+    #[arg(long, env = "SAMOVAR_CODE_CACHE", value_name = "SIZE")]
+    pub code_cache: Option<SizeText>,
+
     /// Most replicas on this machine, of all deployments together [default: 1000]
     #[arg(long, env = "SAMOVAR_SLOTS", value_name = "N")]
     pub slots: Option<u32>,
@@ -112,6 +119,7 @@ impl ServerSettings {
             max_component_size: self.max_component_size.or(lower.max_component_size),
             compile_timeout: self.compile_timeout.or(lower.compile_timeout),
             compile_memory: self.compile_memory.or(lower.compile_memory),
+            code_cache: self.code_cache.or(lower.code_cache),
             slots: self.slots.or(lower.slots),
             devices: self.devices.or(lower.devices),
             processes: self.processes.or(lower.processes),

@@ -43,6 +43,7 @@ fn without_anything_all_defaults_hold() {
             max_component_size: 67108864,
             compile_timeout: 120s,
             compile_memory: 2147483648,
+            code_cache: 67108864,
             slots: 1000,
             devices: "auto",
             processes: true,
@@ -178,7 +179,7 @@ fn mistakes_in_files_are_named() {
         let error = load_from("", file, None).unwrap_err();
         std::error::Error::source(&error).unwrap().to_string()
     };
-    expect!["slot: there is no such key, use one of `listen`, `admin`, `data`, `admin_token_file`, `drain_timeout`, `max_component_size`, `compile_timeout`, `compile_memory`, `slots`, `devices`, `processes`, `workers_url`, `log_format`"].assert_eq(&error("slot = 3"));
+    expect!["slot: there is no such key, use one of `listen`, `admin`, `data`, `admin_token_file`, `drain_timeout`, `max_component_size`, `compile_timeout`, `compile_memory`, `code_cache`, `slots`, `devices`, `processes`, `workers_url`, `log_format`"].assert_eq(&error("slot = 3"));
     expect!["listen: invalid socket address syntax"].assert_eq(&error("listen = 'localhost'"));
     expect!["log_format: unknown variant `xml`, expected `text` or `json`"]
         .assert_eq(&error("log_format = 'xml'"));

@@ -22,6 +22,8 @@ pub struct HandlerCode {
     pub handler: Handler,
     /// Its exports that tell it when it starts and goes.
     pub life: Option<LifeExports>,
+    /// Bytes of machine code and data that are mapped for it.
+    pub bytes: u64,
 }
 
 /// How a handler is called: where its exports are.
@@ -92,7 +94,9 @@ pub fn link_handler(
         ApiError::new(ErrorCode::WrongWorld, message)
     })?;
     let life = LifeExports::find(component);
-    Ok(HandlerCode { engine: component.engine().clone(), pre, handler, life })
+    let image = component.image_range();
+    let bytes = (image.end as usize - image.start as usize) as u64;
+    Ok(HandlerCode { engine: component.engine().clone(), pre, handler, life, bytes })
 }
 
 /// The error for an import nobody provides; wasmtime's text names it.

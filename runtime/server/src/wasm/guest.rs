@@ -4,6 +4,7 @@
 //! no sockets; whom it may call over HTTP its deployment says.
 
 use super::calling;
+use super::component::HandlerCode;
 use super::memory::{MemoryLimit, Parts};
 use super::replica::Vitals;
 use super::surroundings::Surroundings;
@@ -14,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Weak};
 use std::time::Duration;
 use wasmtime::component::{GuestTaskId, ResourceTable};
-use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx,
@@ -58,6 +59,8 @@ pub struct Guest {
     memory: MemoryLimit,
     /// The requests that are being served, where that are many, by the guest's task.
     tasks: HashMap<GuestTaskId, Weak<Running>>,
+    /// Stays loaded as long as the instance lives.
+    _code: Arc<HandlerCode>,
     /// Numbers it reports, and what it prints.
     pub(super) output: GuestOutput,
 }
@@ -65,7 +68,7 @@ pub struct Guest {
 impl Guest {
     /// A store for one instance, with all its limits set. `output` takes what it prints.
     pub fn store(
-        engine: &Engine,
+        code: &Arc<HandlerCode>,
         limits: &GuestLimits,
         surroundings: Arc<Surroundings>,
         output: &GuestOutput,
@@ -91,9 +94,10 @@ impl Guest {
             hooks: Hooks { surroundings, running: None, is_async },
             memory: MemoryLimit::new(limits.memory_bytes, TABLE_ELEMENTS_MAX, PARTS_MAX),
             tasks: HashMap::new(),
+            _code: Arc::clone(code),
             output: output.clone(),
         };
-        let mut store = Store::new(engine, guest);
+        let mut store = Store::new(&code.engine, guest);
         store.limiter(|guest| &mut guest.memory);
         store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
         store.set_max_component_handles(HANDLES_MAX);
@@ -119,11 +123,6 @@ impl Guest {
     /// What the guest does next it does for the request of this task.
     pub fn act_for(&mut self, task: Option<GuestTaskId>) {
         self.hooks.running = task.and_then(|task| self.tasks.get(&task)?.upgrade());
-    }
-
-    /// As [`WasiHttpView::http`], which has another type.
-    pub fn plain_http(&mut self) -> WasiHttpCtxView<'_> {
-        self.http()
     }
 
     /// What it may reach.

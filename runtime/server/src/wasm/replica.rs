@@ -48,8 +48,8 @@ pub struct End {
 
 /// What an instance is made with.
 pub struct Making<'a> {
-    /// Its code.
-    pub code: &'a HandlerCode,
+    /// Its code; stays loaded as long as the instance lives.
+    pub code: &'a Arc<HandlerCode>,
     /// What it may use.
     pub limits: &'a GuestLimits,
     /// What it may reach.
@@ -84,8 +84,7 @@ impl Instance {
         let vitals = Arc::new(Vitals::default());
         let is_async = matches!(code.handler, Handler::Async(..));
         let reach = Arc::clone(surroundings);
-        let mut store =
-            Guest::store(&code.engine, limits, reach, output, Arc::clone(&vitals), is_async);
+        let mut store = Guest::store(code, limits, reach, output, Arc::clone(&vitals), is_async);
         let instantiate = Box::pin(code.pre.instantiate_async(&mut store));
         let instance = Guarded::new(instantiate, &*vitals).await?;
         let life = code.life.as_ref().map(|life| life.load(&mut store, &instance)).transpose()?;
