@@ -1,5 +1,6 @@
 //! One `samovar up` process under test.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,9 @@ pub struct Options {
     pub admin: Option<String>,
     /// The data folder; a new one of its own if not given.
     pub data: Option<PathBuf>,
+    /// A program and arguments that run it, such as valgrind. It must become the server, as the same
+    /// process.
+    pub under: Vec<OsString>,
     /// Whether a panic on stderr is part of the test.
     pub panics_allowed: bool,
 }
@@ -391,7 +395,10 @@ enum Started {
 }
 
 fn spawn(options: &Options, folder: &Path, data: &Path) -> Running {
-    let mut command = Command::new(paths::samovar());
+    let samovar = paths::samovar().into_os_string();
+    let mut words = options.under.iter().chain([&samovar]);
+    let mut command = Command::new(words.next().expect("there is samovar at least"));
+    command.args(words);
     let listen = options.listen.as_deref().unwrap_or("127.0.0.1:0");
     let admin = options.admin.as_deref().unwrap_or("127.0.0.1:0");
     command.args(["up", "--listen", listen, "--admin", admin, "--data"]).arg(data);

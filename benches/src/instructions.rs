@@ -1,0 +1,268 @@
+//! Instructions and allocations per request, counted by callgrind: numbers that do not depend on
+//! what else the machine does.
+//!
+//! The real `samovar up`, one client on one kept connection, one request after the other. Only what
+//! runs in the server's process is counted, nothing of the kernel.
+
+mod expected;
+mod profile;
+mod valgrind;
+
+use std::{cell::RefCell, fmt::Write as _, fs, net::SocketAddr};
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use samovar_tests::{Samovar, paths, status};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use self::{
+    expected::{Expected, HOW_TO_RENEW},
+    profile::{Function, Profile},
+    valgrind::{Counted, Valgrind},
+};
+use crate::{
+    bars::Bars,
+    loadgen::{self, Connection, Load},
+    report,
+};
+
+/// How many requests are counted, and come before: first code is loaded, then it is counted to
+/// where a request is like the one before.
+const REQUESTS: usize = 300;
+const WARM_UP: usize = 100;
+/// How many functions are printed, and written to files.
+const FUNCTIONS_PRINTED: usize = 30;
+const FUNCTIONS_WRITTEN: usize = 200;
+const BODY: &[u8] = &[b'x'; 1 << 10];
+
+/// What is wanted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// Only what every test run compares.
+    pub is_subset: bool,
+    /// Writes the numbers to the repository and compares nothing.
+    pub renews: bool,
+}
+
+/// A deployment that is asked.
+struct Guest {
+    /// Of the load, in tables and in the repository.
+    name: &'static str,
+    component: &'static str,
+    /// How many requests one replica serves at a time.
+    concurrency: usize,
+    /// Sent with a request, and sent back.
+    body: &'static [u8],
+    in_subset: bool,
+}
+
+const GUESTS: [Guest; 5] = [
+    Guest {
+        name: "hello, WASI 0.2",
+        component: "hello",
+        concurrency: 1,
+        body: &[],
+        in_subset: true,
+    },
+    Guest {
+        name: "hello, WASI 0.3",
+        component: "hello-async",
+        concurrency: 16,
+        body: &[],
+        in_subset: true,
+    },
+    Guest {
+        name: "hello, batches",
+        component: "fixture-hello-batch",
+        concurrency: 1,
+        body: &[],
+        in_subset: false,
+    },
+    Guest {
+        name: "echo of 1 KiB, WASI 0.2",
+        component: "echo-sync",
+        concurrency: 1,
+        body: BODY,
+        in_subset: false,
+    },
+    Guest {
+        name: "echo of 1 KiB, WASI 0.3",
+        component: "echo",
+        concurrency: 16,
+        body: BODY,
+        in_subset: false,
+    },
+];
+
+/// What a load costs, per request.
+struct Measured {
+    name: &'static str,
+    instructions: f64,
+    allocations: f64,
+    /// Instructions of threads that only tick and watch, which depend on time. Not in the others.
+    elsewhere: f64,
+    profile: Profile,
+}
+
+/// Measures, prints tables, writes `target/bench/instructions.json` and a file for each load, and
+/// compares with the numbers in the repository.
+///
+/// # Errors
+///
+/// When valgrind is not installed, or a request fails.
+pub async fn run(settings: Settings) -> Result<Bars> {
+    let valgrind = Valgrind::find()?;
+    let mut measured = Vec::new();
+    let hyper = valgrind.hyper().context("start bare hyper under callgrind")?;
+    hyper.count()?;
+    let load = Load::get(hyper.server.address, "/", 1);
+    measured.push(measure("bare hyper", &hyper, load).await?);
+    drop(hyper);
+    let samovar = valgrind.samovar().await.context("start samovar under callgrind")?;
+    let guests = GUESTS.iter().filter(|guest| guest.in_subset || !settings.is_subset);
+    let guests: Vec<&Guest> = guests.collect();
+    for guest in &guests {
+        deploy(&samovar.server, guest).await;
+    }
+    samovar.count()?;
+    for guest in &guests {
+        let load = guest.load(samovar.server.http.address());
+        measured.push(measure(guest.name, &samovar, load).await?);
+    }
+    print_table(&measured);
+    if !settings.is_subset {
+        print_functions(&measured);
+    }
+    write(&measured)?;
+    if settings.renews {
+        expected::renew(&measured, REQUESTS, &valgrind.version)?;
+        return Ok(Bars::default());
+    }
+    let expected = Expected::read().context(format!("{HOW_TO_RENEW} makes it"))?;
+    Ok(expected.compare(&measured, &valgrind.version))
+}
+
+impl Guest {
+    /// The name of the deployment.
+    fn deployment(&self) -> &'static str {
+        self.component
+    }
+
+    fn load(&self, address: SocketAddr) -> Load {
+        let load = Load::get(address, format!("/{}", self.deployment()), 1);
+        let expects_bytes = (!self.body.is_empty()).then_some(self.body.len());
+        Load { body: Bytes::from_static(self.body), expects_bytes, ..load }
+    }
+}
+
+async fn deploy(samovar: &Samovar, guest: &Guest) {
+    eprintln!("compiling {}", guest.component);
+    let mut spec = json!({"replicas": {"min": 1, "max": 1}, "concurrency": guest.concurrency});
+    if guest.component.ends_with("-batch") {
+        spec["batching"] = json!({"max_batch_size": 1});
+    }
+    samovar.deploy(guest.deployment(), guest.component, spec).await;
+    let is_warm = |seen: &Value| status::ready(seen) == 1;
+    samovar.wait_status(guest.deployment(), "its replica", is_warm).await;
+}
+
+async fn measure<S>(name: &'static str, server: &Counted<S>, load: Load) -> Result<Measured> {
+    eprintln!("counting {name}");
+    let mut client = Client::new(&load);
+    client.send(WARM_UP).await.with_context(|| format!("warm up {name}"))?;
+    server.zero()?;
+    client.send(REQUESTS).await.with_context(|| format!("measure {name}"))?;
+    let (profile, elsewhere) = server.take()?;
+    let per_request = |count: u64| count as f64 / REQUESTS as f64;
+    Ok(Measured {
+        name,
+        instructions: per_request(profile.instructions()),
+        allocations: per_request(profile.allocations),
+        elsewhere: per_request(elsewhere),
+        profile,
+    })
+}
+
+/// Sends one request after the other on one connection.
+struct Client {
+    connection: Connection,
+    requests: loadgen::Requests,
+}
+
+impl Client {
+    fn new(load: &Load) -> Self {
+        let requests = load.requests().pop().expect("a load has a connection");
+        Self { connection: Connection::new(load.address), requests }
+    }
+
+    async fn send(&mut self, count: usize) -> Result<()> {
+        let report = RefCell::default();
+        for _ in 0..count {
+            let Self { connection, requests } = self;
+            if !loadgen::one(connection, requests, Instant::now(), &report).await {
+                let failure = report.take().first_failure.unwrap_or_default();
+                bail!("a request failed: {failure}");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn print_table(all: &[Measured]) {
+    let bare = all[0].instructions;
+    println!("| load | instructions per request | against bare hyper | allocations | elsewhere |");
+    println!("| --- | --- | --- | --- | --- |");
+    for Measured { name, instructions, allocations, elsewhere, .. } in all {
+        let ratio = instructions / bare;
+        println!("| {name} | {instructions:.0} | {ratio:.2} | {allocations:.1} | {elsewhere:.0} |");
+    }
+}
+
+fn print_functions(all: &[Measured]) {
+    for Measured { name, profile, .. } in all {
+        println!("\n{name}, functions with the most instructions of their own, per request:\n");
+        print!("{}", functions(profile, FUNCTIONS_PRINTED, |function| function.own));
+    }
+}
+
+/// Lines of instructions per request, share of all, calls per request, and name.
+fn functions(profile: &Profile, count: usize, of: fn(&Function) -> u64) -> String {
+    let all = profile.instructions() as f64;
+    let mut text = String::new();
+    for (name, function) in profile.top(count, of) {
+        let instructions = of(&function) as f64;
+        let share = instructions / all * 100.0;
+        let [instructions, calls] =
+            [instructions, function.calls as f64].map(|count| count / REQUESTS as f64);
+        _ = writeln!(text, "{instructions:9.0} {share:5.1} % {calls:7.2}  {name}");
+    }
+    text
+}
+
+fn write(all: &[Measured]) -> Result<()> {
+    let row = |load: &Measured| {
+        json!({
+            "name": load.name, "instructions": load.instructions,
+            "allocations": load.allocations, "elsewhere": load.elsewhere,
+        })
+    };
+    let report = json!({"requests": REQUESTS, "rows": all.iter().map(row).collect::<Vec<_>>()});
+    report::write("instructions", &report)?;
+    let folder = paths::workspace().join("target/bench/instructions");
+    fs::create_dir_all(&folder).context("make target/bench/instructions")?;
+    for Measured { name, profile, .. } in all {
+        let list = |of| functions(profile, FUNCTIONS_WRITTEN, of);
+        let text = format!(
+            "Per request of {name}: instructions, share, calls, function.\n\n\
+             Of their own:\n\n{}\nWith all that they call (recursion and changes of the stack \
+             count more than once):\n\n{}",
+            list(|function| function.own),
+            list(|function| function.inclusive),
+        );
+        let file = folder.join(name.replace(", ", "-").replace(' ', "-")).with_extension("txt");
+        fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
+    }
+    println!("functions are in target/bench/instructions/");
+    Ok(())
+}
