@@ -6,8 +6,11 @@ use std::{env, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use samovar_benches::{
-    bars::Bars, batching, calls, change, cold, cost::Settings, keyvalue, proxy, scale, simulate,
-    ticks, truth, warm,
+    bars::Bars,
+    batching, calls, change, cold,
+    compare::{self, workload::Workload},
+    cost::Settings,
+    growth, instructions, keyvalue, proxy, scale, simulate, ticks, truth, warm,
 };
 
 const USAGE: &str = "\
@@ -16,6 +19,10 @@ usage: bench [MODE]... [OPTION]...
 modes (all of them when none is named):
   warm      CPU time per request against a bare hyper server and `wasmtime serve` (if found through
             the variable WASMTIME or on the path); writes target/bench/warm.json
+  compare   several kinds of requests to bare hyper, Samovar, `wasmtime serve`, Spin, workerd, Ray
+            Serve and LitServe side by side, as far as they are installed (`cargo xtask peers`):
+            CPU time, requests per second, latency at half load, memory; writes
+            target/bench/compare.json and compare.svg
   proxy     requests to a process: CPU time against a minimal hyper proxy, and latency added at half
             load; writes target/bench/proxy.json
   calls     calls between deployments: CPU time in process against loopback HTTP, chains; writes
@@ -28,14 +35,22 @@ modes (all of them when none is named):
   swap      policy swaps, promotions, rollbacks and redeploys under full load
   scale     what asking each policy costs, and what a scaler takes of memory
   ticks     10,000 deployments that tick once a second on one server
+  growth    CPU time per request with 1 to 10,000 deployments, and with 1 to 1,000 replicas of one;
+            writes target/bench/growth.json
   simulate  simulated requests per second, and a thousand deployments for an hour
   truth     the same requests live and simulated, for each policy; writes target/bench/truth.json
+  instructions
+            instructions and allocations per request by callgrind, against benches/instructions.json;
+            writes target/bench/instructions.json, and functions to target/bench/instructions/
 
-  --rounds N       of warm, proxy, calls, batching and keyvalue: rounds (7)
-  --connections N  of warm, proxy, calls and keyvalue: connections (32)
-  --seconds N      how long is measured: warm, proxy, batching and keyvalue, each load in a round
-                   (3); the same of calls (2); ticks (30); truth (300)
-  --deployments N  of ticks: how many (10000)
+  --rounds N       of warm, compare, proxy, calls, batching and keyvalue: rounds (7)
+  --connections N  of warm, compare, proxy, calls and keyvalue: connections (32)
+  --seconds N      how long is measured: warm, compare, proxy, batching and keyvalue, each load in
+                   a round (3); the same of calls (2); ticks (30); truth (300)
+  --deployments N  of ticks and growth: how many, at most (10000)
+  --subset         of instructions: only what every test run compares
+  --renew          of instructions: writes benches/instructions.json
+  --workloads A,B  of compare: only these (hello,echo-1k,echo-1m,thumbnail,json,sleep)
   --no-bars        only measure: a missed bar is no failure
 ";
 
@@ -47,6 +62,8 @@ struct Options {
     seconds: Option<u64>,
     deployments: usize,
     has_bars: bool,
+    workloads: Vec<Workload>,
+    instructions: instructions::Settings,
 }
 
 #[tokio::main]
@@ -77,6 +94,8 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>> {
         seconds: None,
         deployments: 10_000,
         has_bars: true,
+        workloads: Workload::ALL.to_vec(),
+        instructions: instructions::Settings::default(),
     };
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -84,7 +103,13 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>> {
             "--connections" => options.connections = number(&arg, args.next())?,
             "--seconds" => options.seconds = Some(number(&arg, args.next())? as u64),
             "--deployments" => options.deployments = number(&arg, args.next())?,
+            "--workloads" => {
+                let list = args.next().with_context(|| format!("{arg} needs a list"))?;
+                options.workloads = Workload::parse(&list)?;
+            }
             "--no-bars" => options.has_bars = false,
+            "--subset" => options.instructions.is_subset = true,
+            "--renew" => options.instructions.renews = true,
             "--help" | "-h" => return Ok(None),
             mode if MODES.contains(&mode) => options.modes.push(arg),
             _ => bail!("`{arg}` is no mode and no option\n\n{USAGE}"),
@@ -97,9 +122,21 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>> {
 }
 
 /// In the order they run in.
-const MODES: [&str; 11] = [
-    "warm", "proxy", "calls", "batching", "keyvalue", "cold", "swap", "scale", "ticks", "simulate",
+const MODES: [&str; 14] = [
+    "warm",
+    "compare",
+    "proxy",
+    "calls",
+    "batching",
+    "keyvalue",
+    "cold",
+    "swap",
+    "scale",
+    "ticks",
+    "growth",
+    "simulate",
     "truth",
+    "instructions",
 ];
 
 async fn run(options: Options) -> Result<()> {
@@ -122,6 +159,7 @@ async fn measure(mode: &str, options: &Options) -> Result<Bars> {
     let under_load = Settings { rounds, connections, duration: seconds(3) };
     match mode {
         "warm" => warm::run(&under_load).await,
+        "compare" => compare::run(&under_load, &options.workloads).await,
         "proxy" => proxy::run(&under_load).await,
         "calls" => calls::run(&Settings { duration: seconds(2), ..under_load }).await,
         "batching" => batching::run(&under_load).await,
@@ -133,8 +171,13 @@ async fn measure(mode: &str, options: &Options) -> Result<Bars> {
             let deployments = options.deployments;
             ticks::run(ticks::Settings { deployments, duration: seconds(30) }).await
         }
+        "growth" => {
+            let settings = Settings { duration: seconds(2), ..under_load };
+            growth::run(&settings, options.deployments).await
+        }
         "simulate" => simulate::run(),
         "truth" => truth::run(seconds(300)).await,
+        "instructions" => instructions::run(options.instructions).await,
         other => unreachable!("`{other}` is not in the list"),
     }
 }

@@ -43,12 +43,21 @@ pub struct Row {
 ///
 /// When a request fails, or the server has gone.
 pub async fn measure(pid: Pid, turns: &[Turn], settings: &Settings) -> Result<Vec<Row>> {
-    let row = |turn: &Turn| Row { name: turn.name.clone(), rounds: Vec::new() };
-    let mut rows: Vec<Row> = turns.iter().map(row).collect();
+    let turns: Vec<_> = turns.iter().map(|turn| (pid, turn)).collect();
+    measure_servers(&turns, settings).await
+}
+
+/// The same with turns of several servers, each with the process to look at.
+///
+/// # Errors
+///
+/// As [`measure`].
+pub async fn measure_servers(turns: &[(Pid, &Turn)], settings: &Settings) -> Result<Vec<Row>> {
+    let mut rows: Vec<Row> = turns.iter().map(|(_, turn)| Row::new(&turn.name)).collect();
     for round in 1..=settings.rounds {
-        for (Turn { name, load, pace }, row) in turns.iter().zip(&mut rows) {
+        for ((pid, Turn { name, load, pace }), row) in turns.iter().zip(&mut rows) {
             eprintln!("round {round} of {}: {name}", settings.rounds);
-            let measured = cost::measure_at(*pace, name, pid, load, settings.duration).await?;
+            let measured = cost::measure_at(*pace, name, *pid, load, settings.duration).await?;
             row.rounds.push(measured);
         }
     }
@@ -71,6 +80,11 @@ pub async fn measure_single(
 }
 
 impl Row {
+    /// One without rounds so far.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), rounds: Vec::new() }
+    }
+
     pub fn cpu_us(&self) -> Spread {
         self.of(|round| round.cpu_us)
     }
