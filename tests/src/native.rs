@@ -210,6 +210,11 @@ impl Native {
         reply.json()
     }
 
+    /// Deploys the guest called `guest` beside the native replicas, and returns its status.
+    pub async fn deploy_guest(&self, name: &str, guest: &str, spec: Value) -> Value {
+        self.samovar.deploy(name, guest, spec).await
+    }
+
     /// Deletes a deployment.
     pub async fn delete(&self, name: &str) {
         self.admin.delete(&format!("/v1/deployments/{name}")).await.expect(204);

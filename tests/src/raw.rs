@@ -147,6 +147,11 @@ impl Raw {
         (read.unwrap_or(0) == 1).then_some(byte[0])
     }
 
+    /// Puts back what was read last.
+    pub fn unread(&mut self, bytes: &[u8]) {
+        self.unread.splice(..0, bytes.iter().copied());
+    }
+
     /// Reads up to and including `end`.
     pub async fn read_until(&mut self, end: &str) -> String {
         let mut searched = 0;
