@@ -20,6 +20,7 @@ pub mod keyvalue;
 pub mod loadgen;
 pub mod many;
 pub mod memory;
+pub mod neighbour;
 pub mod numbers;
 pub mod paced;
 pub mod policies;

@@ -10,7 +10,7 @@ use samovar_benches::{
     batching, calls, change, cold,
     compare::{self, workload::Workload},
     cost::Settings,
-    growth, instructions, keyvalue, proxy, scale, simulate, ticks, truth, warm,
+    growth, instructions, keyvalue, neighbour, proxy, scale, simulate, ticks, truth, warm,
 };
 
 const USAGE: &str = "\
@@ -37,6 +37,8 @@ modes (all of them when none is named):
   ticks     10,000 deployments that tick once a second on one server
   growth    CPU time per request with 1 to 10,000 deployments, and with 1 to 1,000 replicas of one;
             writes target/bench/growth.json
+  neighbour latency of 20 light deployments alone and beside one that computes without end; writes
+            target/bench/neighbour.json
   simulate  simulated requests per second, and a thousand deployments for an hour
   truth     the same requests live and simulated, for each policy; writes target/bench/truth.json
   instructions
@@ -122,7 +124,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>> {
 }
 
 /// In the order they run in.
-const MODES: [&str; 14] = [
+const MODES: [&str; 15] = [
     "warm",
     "compare",
     "proxy",
@@ -134,6 +136,7 @@ const MODES: [&str; 14] = [
     "scale",
     "ticks",
     "growth",
+    "neighbour",
     "simulate",
     "truth",
     "instructions",
@@ -175,6 +178,7 @@ async fn measure(mode: &str, options: &Options) -> Result<Bars> {
             let settings = Settings { duration: seconds(2), ..under_load };
             growth::run(&settings, options.deployments).await
         }
+        "neighbour" => neighbour::run(&Settings { duration: seconds(5), ..under_load }).await,
         "simulate" => simulate::run(),
         "truth" => truth::run(seconds(300)).await,
         "instructions" => instructions::run(options.instructions).await,

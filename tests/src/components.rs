@@ -20,16 +20,33 @@ pub fn component(name: &str) -> Vec<u8> {
 /// A WASI 0.2 handler of a few hundred bytes that answers every request with `status` and an empty
 /// body. It compiles in no time, so tests that need many components use it.
 pub fn tiny_handler(status: u16) -> Vec<u8> {
-    let body = format!(
+    handler("", &answer(status, ""))
+}
+
+/// A handler that counts down from `turns` before it answers with status 200: it computes, and
+/// calls nobody meanwhile.
+pub fn counting_handler(turns: u64) -> Vec<u8> {
+    let count = format!(
+        "(local.set $left (i64.const {turns}))
+        (loop $again
+            (local.set $left (i64.sub (local.get $left) (i64.const 1)))
+            (br_if $again (i64.gt_u (local.get $left) (i64.const 0))))"
+    );
+    handler("", &answer(200, &count))
+}
+
+/// The body of a function that does `first`, then answers with `status` and an empty body.
+fn answer(status: u16, first: &str) -> String {
+    format!(
         r#"
-        (local $response i32)
+        (local $response i32) (local $left i64)
+        {first}
         (call $drop-request (local.get 0))
         (local.set $response (call $new-response (call $new-fields)))
         (drop (call $set-status (local.get $response) (i32.const {status})))
         (call $answer (local.get 1) (i32.const 0) (local.get $response)
             (i32.const 0) (i64.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))"#
-    );
-    handler("", &body)
+    )
 }
 
 /// A handler that does nothing and imports the interface `acme:vault/secrets@1.2.3`.
@@ -229,6 +246,7 @@ mod tests {
     #[test]
     fn made_components_are_valid() {
         is_valid(&tiny_handler(204));
+        is_valid(&counting_handler(1 << 40));
         is_valid(&unique(&tiny_handler(200), 7));
         is_valid(&padded(&tiny_handler(200), 100_000));
         is_valid(&unknown_import());
