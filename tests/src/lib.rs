@@ -9,6 +9,7 @@ pub mod components;
 pub mod crowd;
 pub mod csv;
 pub mod files;
+pub mod frames;
 pub mod http;
 pub mod load;
 pub mod native;

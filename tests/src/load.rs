@@ -28,6 +28,16 @@ impl Load {
         Self::of(http, Method::POST, path, body, width)
     }
 
+    /// Sends `GET path` in two loops until at least `count` were answered with 200.
+    ///
+    /// # Panics
+    /// When any request failed.
+    pub async fn some(http: &Http, path: &str, count: u64) {
+        let load = Self::start(http, path, 2);
+        load.serve_more(count).await;
+        load.stop_without_failure().await;
+    }
+
     fn of(http: &Http, method: Method, path: &str, body: &str, width: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let served = Arc::new(AtomicU64::new(0));

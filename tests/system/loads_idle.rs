@@ -83,9 +83,7 @@ async fn idle_connections_hold_nobody_up_and_serve_on() {
     assert!(during.descriptors >= before.descriptors.max(count), "{before}, then {during}");
     assert!(print_cost("HTTP/1.1", count, &before, &during) < BYTES_PER_CONNECTION_MAX);
 
-    let load = Load::start(&samovar.http, "/hello", 4);
-    load.serve_more(200).await;
-    load.stop_without_failure().await;
+    Load::some(&samovar.http, "/hello", 200).await;
 
     let all = idle.clone();
     each(count, WIDTH, move |index| use_again(all[index].clone())).await;

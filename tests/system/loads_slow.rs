@@ -223,9 +223,7 @@ async fn slow_readers_hold_nobody_else_up() {
     let more = during.resident_bytes.saturating_sub(before.resident_bytes);
     assert!(more < readers as u64 * ANSWER_BYTES as u64 / 4, "{before}, then {during}");
     for (name, _) in &cases {
-        let load = Load::start(&native.http, &format!("/{name}/ok"), 2);
-        load.serve_more(FAST).await;
-        load.stop_without_failure().await;
+        Load::some(&native.http, &format!("/{name}/ok"), FAST).await;
     }
     slow.finish().await;
     for (name, _) in &cases {
