@@ -13,6 +13,7 @@ pub mod change;
 pub mod cold;
 pub mod compare;
 pub mod cost;
+pub mod density;
 pub mod frame;
 pub mod growth;
 pub mod instructions;

@@ -10,7 +10,7 @@ use samovar_benches::{
     batching, calls, change, cold,
     compare::{self, workload::Workload},
     cost::Settings,
-    growth, instructions, keyvalue, neighbour, proxy, scale, simulate, ticks, truth, warm,
+    density, growth, instructions, keyvalue, neighbour, proxy, scale, simulate, ticks, truth, warm,
 };
 
 const USAGE: &str = "\
@@ -35,6 +35,8 @@ modes (all of them when none is named):
   swap      policy swaps, promotions, rollbacks and redeploys under full load
   scale     what asking each policy costs, and what a scaler takes of memory
   ticks     10,000 deployments that tick once a second on one server
+  density   memory of warm replicas and of 10,000 deployments at zero, how soon a server with them is
+            back, and latency of another deployment beside them; writes target/bench/density.json
   growth    CPU time per request with 1 to 10,000 deployments, and with 1 to 1,000 replicas of one;
             writes target/bench/growth.json
   neighbour latency of 20 light deployments alone and beside one that computes without end; writes
@@ -49,7 +51,8 @@ modes (all of them when none is named):
   --connections N  of warm, compare, proxy, calls and keyvalue: connections (32)
   --seconds N      how long is measured: warm, compare, proxy, batching and keyvalue, each load in
                    a round (3); the same of calls (2); ticks (30); truth (300)
-  --deployments N  of ticks and growth: how many, at most (10000)
+  --deployments N  of ticks, growth and density: how many, at most (10000)
+  --idle N         of density: how many seconds nothing happens before memory is looked at (60)
   --subset         of instructions: only what every test run compares
   --renew          of instructions: writes benches/instructions.json
   --workloads A,B  of compare: only these (hello,echo-1k,echo-1m,thumbnail,json,sleep)
@@ -63,6 +66,7 @@ struct Options {
     connections: usize,
     seconds: Option<u64>,
     deployments: usize,
+    idle: Duration,
     has_bars: bool,
     workloads: Vec<Workload>,
     instructions: instructions::Settings,
@@ -95,6 +99,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>> {
         connections: 32,
         seconds: None,
         deployments: 10_000,
+        idle: Duration::from_secs(60),
         has_bars: true,
         workloads: Workload::ALL.to_vec(),
         instructions: instructions::Settings::default(),
@@ -109,6 +114,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>> {
                 let list = args.next().with_context(|| format!("{arg} needs a list"))?;
                 options.workloads = Workload::parse(&list)?;
             }
+            "--idle" => options.idle = Duration::from_secs(number(&arg, args.next())? as u64),
             "--no-bars" => options.has_bars = false,
             "--subset" => options.instructions.is_subset = true,
             "--renew" => options.instructions.renews = true,
@@ -124,7 +130,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>> {
 }
 
 /// In the order they run in.
-const MODES: [&str; 15] = [
+const MODES: [&str; 16] = [
     "warm",
     "compare",
     "proxy",
@@ -135,6 +141,7 @@ const MODES: [&str; 15] = [
     "swap",
     "scale",
     "ticks",
+    "density",
     "growth",
     "neighbour",
     "simulate",
@@ -173,6 +180,11 @@ async fn measure(mode: &str, options: &Options) -> Result<Bars> {
         "ticks" => {
             let deployments = options.deployments;
             ticks::run(ticks::Settings { deployments, duration: seconds(30) }).await
+        }
+        "density" => {
+            let Options { deployments, idle, .. } = *options;
+            density::run(&density::Settings { deployments, idle, rounds, duration: seconds(3) })
+                .await
         }
         "growth" => {
             let settings = Settings { duration: seconds(2), ..under_load };
