@@ -14,6 +14,36 @@ use rustix::process::Pid;
 use samovar_tests::paths;
 use serde_json::Value;
 
+/// How `wasmtime serve` is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wasmtime {
+    /// WASI 0.2, a fresh instance for each request.
+    Default02,
+    /// WASI 0.2, instances serve many requests.
+    Reuse02,
+    /// WASI 0.3, as it comes.
+    Default03,
+}
+
+impl Wasmtime {
+    /// For tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Default02 => "wasmtime serve, WASI 0.2",
+            Self::Reuse02 => "wasmtime serve, WASI 0.2, reuse",
+            Self::Default03 => "wasmtime serve, WASI 0.3",
+        }
+    }
+
+    fn flags(self) -> &'static [&'static str] {
+        match self {
+            Self::Default02 => &["-S", "cli"],
+            Self::Reuse02 => &["-S", "cli", "--max-instance-reuse-count", "1000000"],
+            Self::Default03 => &["-W", "component-model-async=y", "-S", "cli,p3"],
+        }
+    }
+}
+
 /// A running server. Dropping it kills the process.
 pub struct Baseline {
     pub address: SocketAddr,
@@ -43,10 +73,14 @@ impl Baseline {
         Self::printing(&mut Command::new(program))
     }
 
-    /// `wasmtime serve` of `component` with further flags.
-    pub fn wasmtime(program: &Path, flags: &[&str], component: &Path) -> Result<Self> {
+    /// `wasmtime serve` of `component`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started, or ends without saying where it listens.
+    pub fn wasmtime(program: &Path, variant: Wasmtime, component: &Path) -> Result<Self> {
         let mut command = Command::new(program);
-        command.args(["serve", "--addr", "127.0.0.1:0"]).args(flags).arg(component);
+        command.args(["serve", "--addr", "127.0.0.1:0"]).args(variant.flags()).arg(component);
         let mut child = spawn(command.stderr(Stdio::piped()))?;
         let output = child.stderr.take().expect("stderr was asked for as a pipe");
         Self::listening(child, output)

@@ -3,7 +3,7 @@
 //! All servers run side by side and are loaded one after the other, round by round (A B C A B C),
 //! so that a machine that slows down slows all of them. A ratio compares values of one round.
 
-use std::{net::SocketAddr, path::Path};
+use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
 use rustix::process::Pid;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     bars::Bars,
-    baselines::{self, Baseline},
+    baselines::{self, Baseline, Wasmtime},
     cost::{self, Round, Settings},
     loadgen::Load,
     numbers::median,
@@ -100,20 +100,17 @@ fn peers() -> Result<Vec<(&'static str, Baseline)>> {
         eprintln!("no wasmtime in WASMTIME or on the path: `wasmtime serve` is left out");
         return Ok(Vec::new());
     };
-    let old = paths::component("hello");
-    let new = paths::component("hello-async");
-    let p3 = ["-W", "component-model-async=y", "-S", "cli,p3"];
-    let reuse = ["-S", "cli", "--max-instance-reuse-count", "1000000"];
-    let variants: [(&str, &[&str], &Path); 3] = [
-        ("wasmtime serve, WASI 0.2", &["-S", "cli"], &old),
-        ("wasmtime serve, WASI 0.2, reuse", &reuse, &old),
-        ("wasmtime serve, WASI 0.3", &p3, &new),
-    ];
-    let start = |(name, flags, component): &(&'static str, &[&str], &Path)| {
-        let server = Baseline::wasmtime(&program, flags, component);
-        server.map(|server| (*name, server)).with_context(|| format!("start {name}"))
+    let start = |(variant, guest): (Wasmtime, &str)| {
+        let server = Baseline::wasmtime(&program, variant, &paths::component(guest));
+        let name = variant.name();
+        server.map(|server| (name, server)).with_context(|| format!("start {name}"))
     };
-    variants.iter().map(start).collect()
+    let variants = [
+        (Wasmtime::Default02, "hello"),
+        (Wasmtime::Reuse02, "hello"),
+        (Wasmtime::Default03, "hello-async"),
+    ];
+    variants.into_iter().map(start).collect()
 }
 
 async fn measure(target: &Target, settings: &Settings) -> Result<Round> {

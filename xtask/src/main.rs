@@ -10,6 +10,7 @@ mod compare;
 mod demo;
 mod guests;
 mod http;
+mod peers;
 mod ui;
 mod venv;
 mod workspace;
@@ -29,6 +30,8 @@ usage: cargo xtask <task>
                            (--all: also those in other languages than Rust)
   venv                     the Python environment of the system tests, in target/venv-vast
   lint                     formatting and clippy
+  peers [--wasmtime]       install the servers that `bench compare` measures Samovar against
+                           into target/peers (--wasmtime: also builds that one)
   bench [ARG]...           build and run the benchmarks; `bench --help` lists them
   vectors SYSTEM FILE      replay recorded decisions of SYSTEM (for example lightning)
   compare SYSTEM ...       random requests to SYSTEM itself and to our copy of it
@@ -62,6 +65,7 @@ fn run(args: Vec<String>) -> Result<()> {
         "venv" if rest.is_empty() => venv::prepare(&workspace),
         "guests" if rest.is_empty() => guests::build(&workspace, Wanted::Rust),
         "guests" if rest == ["--all"] => guests::build(&workspace, Wanted::AllLanguages),
+        "peers" => peers::install(&workspace, rest),
         "bench" => check::bench(&workspace, rest),
         "vectors" => check::vectors(&workspace, rest),
         "compare" => compare::run(&workspace, rest),
