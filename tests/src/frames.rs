@@ -155,6 +155,12 @@ pub async fn connect(address: SocketAddr, settings: &[(u16, u32)]) -> (Sender, R
     (sender, Receiver { half: read, unread: Vec::new() })
 }
 
+/// Vanishes: whatever the server still sends is answered with a reset.
+pub fn vanish(sender: Sender, receiver: Receiver) {
+    let stream = receiver.half.reunite(sender.0).expect("they are of one connection");
+    stream.set_zero_linger().expect("the socket is open");
+}
+
 impl Sender {
     /// Sends frames in one write. False if the server has hung up.
     pub async fn send(&mut self, frames: impl IntoIterator<Item = Frame>) -> bool {
@@ -174,7 +180,7 @@ impl Receiver {
             if let Some(frame) = self.take() {
                 return Some(frame);
             }
-            let mut piece = [0; 16 << 10];
+            let mut piece = [0; 4096];
             let read = within("read a frame", self.half.read(&mut piece)).await;
             let length = read.unwrap_or(0);
             if length == 0 {

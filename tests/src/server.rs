@@ -198,6 +198,13 @@ impl Samovar {
         prlimit(Some(self.pid()), Resource::Fsize, limit).expect("limit a process of our own");
     }
 
+    /// From now on the process may have no more than `count` open files; `None` ends it.
+    pub fn limit_descriptors(&self, count: Option<u64>) {
+        let maximum = rustix::process::getrlimit(Resource::Nofile).maximum; // The child has it too.
+        let limit = Rlimit { current: count.or(maximum), maximum };
+        prlimit(Some(self.pid()), Resource::Nofile, limit).expect("limit a process of our own");
+    }
+
     /// The command line client, talking to this server.
     pub fn cli(&self) -> Cli {
         Cli::new(self.folder(), &self.admin.url(""))

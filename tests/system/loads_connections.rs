@@ -119,3 +119,28 @@ async fn connections_that_come_and_go_leave_nothing_behind() {
     let stderr = samovar.stop().await;
     assert!(!stderr.contains("WARN") && !stderr.contains("ERROR"), "{stderr}");
 }
+
+#[tokio::test]
+async fn who_finds_no_descriptor_left_waits() {
+    const OPEN: usize = 300;
+    let samovar = Samovar::start().await;
+    samovar.deploy("hello", "hello", fixed(1)).await;
+    let request = "GET /hello HTTP/1.1\r\nhost: x\r\n\r\n";
+    samovar.limit_descriptors(Some(100));
+    let mut all = Vec::new();
+    for _ in 0..OPEN {
+        all.push(Raw::connect(samovar.http.address()).await);
+    }
+    for raw in &mut all {
+        raw.write(request).await;
+    }
+    // As connections end, those that wait come in; each of them is answered.
+    for (index, mut raw) in all.into_iter().enumerate() {
+        let answer = raw.read_answer_to("GET").await;
+        assert_eq!(answer.status, 200, "connection {index}: {answer:?}");
+    }
+    samovar.limit_descriptors(None);
+    samovar.http.get("/hello").await.expect(200);
+    let stderr = samovar.stop().await;
+    assert!(stderr.contains("cannot accept a connection"), "the limit was not met: {stderr}");
+}

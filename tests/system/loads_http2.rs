@@ -9,7 +9,7 @@ use http_body_util::channel::Sender as BodySender;
 use http_body_util::{BodyExt, Channel};
 use samovar_tests::frames::{self, Frame, Receiver, Sender, stream_number};
 use samovar_tests::usage::{MIB, Usage, cpu_seconds};
-use samovar_tests::{Http, Load, Reply, Samovar, eventually, within};
+use samovar_tests::{Http, Load, Native, Reply, Samovar, eventually, within};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
@@ -322,6 +322,53 @@ async fn large_answers_behind_shut_windows_hold_only_their_places() {
         samovar.http.get(&format!("/{name}/ok")).await.expect(200);
     }
     samovar.stop().await;
+}
+
+#[tokio::test]
+async fn connections_that_vanish_take_their_streams_along() {
+    const TOGETHER: usize = 30;
+    const TIMES: usize = 10;
+    let native = Native::start().await;
+    let places = TOGETHER + 2;
+    native.deploy_guest("old", BEHAVE, fixed(places as u32)).await;
+    native.deploy_guest("new", BEHAVE_ASYNC, wide(places)).await;
+    native.deploy("native", json!({"concurrency": places})).await;
+    let paths = [
+        "/old/sleep?ms=600000",
+        "/old/big-body?bytes=20000000",
+        "/new/sleep?ms=600000",
+        "/new/big-body?bytes=20000000",
+        "/native/hold",
+        "/native/pour?mib=20",
+    ];
+    let mut before = None;
+    for round in 0..TIMES {
+        for path in paths {
+            let name = path.split('/').nth(1).expect("a name");
+            let (mut sender, receiver) = frames::connect(native.http.address(), &[]).await;
+            open_shut(&mut sender, 0, TOGETHER, path).await;
+            native.wait_status(name, "all streams", |now| now["ongoing"] == TOGETHER).await;
+            if round % 2 == 0 {
+                frames::vanish(sender, receiver);
+            } else {
+                drop((sender, receiver));
+            }
+            wait_free(&native, name).await;
+        }
+        before.get_or_insert_with(|| Usage::of(native.server_pid()));
+    }
+    let before = before.expect("there were rounds");
+    let after = eventually("as before", async || {
+        let now = Usage::of(native.server_pid());
+        now.is_like(&before, 32 * MIB).then_some(now)
+    })
+    .await;
+    let count = TOGETHER * TIMES * paths.len();
+    println!("before: {before}; after {count} streams have vanished: {after}");
+    for name in ["old", "new", "native"] {
+        native.http.get(&format!("/{name}/ok")).await.expect(200);
+    }
+    native.stop().await;
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ mod loads_http2;
 mod loads_idle;
 mod loads_pipelining;
 mod loads_slow;
+mod loads_soak;
 mod loads_vanish;
 mod manual;
 mod manual_load;

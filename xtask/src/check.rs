@@ -43,6 +43,9 @@ const SCENARIOS_NIGHT: &str = "0..10000";
 /// Processes that a night starts and drains, and kills of processes and servers.
 const LOOPS_NIGHT: &str = "200";
 const KILLS_NIGHT: &str = "1000";
+/// Loads of a night: connections that come and go, idle connections, seconds of nearly full load.
+const LOADS_NIGHT: [(&str, &str); 3] =
+    [("SAMOVAR_CONNECTIONS", "100000"), ("SAMOVAR_IDLE", "10000"), ("SAMOVAR_SOAK_SECONDS", "600")];
 
 /// Everything CI checks. The cheap checks come first.
 pub fn test(workspace: &Workspace) -> Result<()> {
@@ -99,7 +102,7 @@ pub fn vectors(workspace: &Workspace, args: &[String]) -> Result<()> {
 }
 
 /// Simulates random scenarios with faults and checks them. Unless scenarios are named, it also starts
-/// and kills many native processes.
+/// and kills many native processes, and loads the data plane for long.
 pub fn nightly(workspace: &Workspace, args: &[String]) -> Result<()> {
     step("build", || workspace.build_hosts())?;
     if let Some(seeds) = args.first() {
@@ -107,11 +110,23 @@ pub fn nightly(workspace: &Workspace, args: &[String]) -> Result<()> {
     }
     step("random scenarios", || explore(workspace, SCENARIOS_NIGHT))?;
     step("processes started and killed", || {
-        let package = ["--package", "samovar-tests", "--test", "system"];
-        let mut tests = cargo(&workspace.root);
-        tests.args(["test", "--release"]).args(package).args(["--", "native_loop", "native_kill"]);
+        let mut tests = system_tests(workspace, &["native_loop", "native_kill"]);
         run(tests.env("SAMOVAR_LOOPS", LOOPS_NIGHT).env("SAMOVAR_KILLS", KILLS_NIGHT))
+    })?;
+    // One at a time, so that the load is theirs, and showing what they measured.
+    step("loads", || {
+        let modules = ["loads_connections", "loads_idle", "loads_soak"];
+        let mut tests = system_tests(workspace, &modules);
+        run(tests.args(["--nocapture", "--test-threads", "1"]).envs(LOADS_NIGHT))
     })
+}
+
+/// The system tests of some modules.
+fn system_tests(workspace: &Workspace, modules: &[&str]) -> Command {
+    let mut tests = cargo(&workspace.root);
+    tests.args(["test", "--release", "--package", "samovar-tests", "--test", "system", "--"]);
+    tests.args(modules);
+    tests
 }
 
 fn explore(workspace: &Workspace, seeds: &str) -> Result<()> {
