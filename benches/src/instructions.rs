@@ -24,13 +24,17 @@ use self::{
 use crate::{
     bars::Bars,
     loadgen::{self, Connection, Load},
+    numbers::median,
     report,
 };
 
-/// How many requests are counted, and come before: first code is loaded, then it is counted to
-/// where a request is like the one before.
-const REQUESTS: usize = 300;
-const WARM_UP: usize = 100;
+/// Requests that come before. So many, because a buffer that is used up piece by piece lasts for
+/// hundreds of them.
+const WARM_UP: usize = 500;
+/// How often is counted, and how many requests at a time. The number is the median, so that what
+/// happens now and then by chance is not in it.
+const PARTS: usize = 5;
+const PART: usize = 100;
 /// How many functions are printed, and written to files.
 const FUNCTIONS_PRINTED: usize = 30;
 const FUNCTIONS_WRITTEN: usize = 200;
@@ -136,7 +140,7 @@ pub async fn run(settings: Settings) -> Result<Bars> {
     }
     write(&measured)?;
     if settings.renews {
-        expected::renew(&measured, REQUESTS, &valgrind.version)?;
+        expected::renew(&measured, PARTS * PART, &valgrind.version)?;
         return Ok(Bars::default());
     }
     let expected = Expected::read().context(format!("{HOW_TO_RENEW} makes it"))?;
@@ -158,7 +162,12 @@ impl Guest {
 
 async fn deploy(samovar: &Samovar, guest: &Guest) {
     eprintln!("compiling {}", guest.component);
-    let mut spec = json!({"replicas": {"min": 1, "max": 1}, "concurrency": guest.concurrency});
+    let mut spec = json!({
+        "replicas": {"min": 1, "max": 1},
+        "concurrency": guest.concurrency,
+        // Ticks cost by time and not by request.
+        "scaling": {"interval": "1h"},
+    });
     if guest.component.ends_with("-batch") {
         spec["batching"] = json!({"max_batch_size": 1});
     }
@@ -171,17 +180,20 @@ async fn measure<S>(name: &'static str, server: &Counted<S>, load: Load) -> Resu
     eprintln!("counting {name}");
     let mut client = Client::new(&load);
     client.send(WARM_UP).await.with_context(|| format!("warm up {name}"))?;
-    server.zero()?;
-    client.send(REQUESTS).await.with_context(|| format!("measure {name}"))?;
-    let (profile, elsewhere) = server.take()?;
-    let per_request = |count: u64| count as f64 / REQUESTS as f64;
-    Ok(Measured {
-        name,
-        instructions: per_request(profile.instructions()),
-        allocations: per_request(profile.allocations),
-        elsewhere: per_request(elsewhere),
-        profile,
-    })
+    let (mut instructions, mut allocations, mut elsewhere) = (Vec::new(), Vec::new(), Vec::new());
+    let mut all = Profile::default();
+    let per_request = |count: u64| count as f64 / PART as f64;
+    for _ in 0..PARTS {
+        server.zero()?;
+        client.send(PART).await.with_context(|| format!("measure {name}"))?;
+        let (profile, idle) = server.take()?;
+        instructions.push(per_request(profile.instructions()));
+        allocations.push(per_request(profile.allocations));
+        elsewhere.push(per_request(idle));
+        all.add(profile);
+    }
+    let [instructions, allocations, elsewhere] = [instructions, allocations, elsewhere].map(median);
+    Ok(Measured { name, instructions, allocations, elsewhere, profile: all })
 }
 
 /// Sends one request after the other on one connection.
@@ -234,7 +246,7 @@ fn functions(profile: &Profile, count: usize, of: fn(&Function) -> u64) -> Strin
         let instructions = of(&function) as f64;
         let share = instructions / all * 100.0;
         let [instructions, calls] =
-            [instructions, function.calls as f64].map(|count| count / REQUESTS as f64);
+            [instructions, function.calls as f64].map(|count| count / (PARTS * PART) as f64);
         _ = writeln!(text, "{instructions:9.0} {share:5.1} % {calls:7.2}  {name}");
     }
     text
@@ -247,7 +259,7 @@ fn write(all: &[Measured]) -> Result<()> {
             "allocations": load.allocations, "elsewhere": load.elsewhere,
         })
     };
-    let report = json!({"requests": REQUESTS, "rows": all.iter().map(row).collect::<Vec<_>>()});
+    let report = json!({"requests": PARTS * PART, "rows": all.iter().map(row).collect::<Vec<_>>()});
     report::write("instructions", &report)?;
     let folder = paths::workspace().join("target/bench/instructions");
     fs::create_dir_all(&folder).context("make target/bench/instructions")?;
@@ -260,7 +272,7 @@ fn write(all: &[Measured]) -> Result<()> {
             list(|function| function.own),
             list(|function| function.inclusive),
         );
-        let file = folder.join(name.replace(", ", "-").replace(' ', "-")).with_extension("txt");
+        let file = folder.join(format!("{}.txt", name.replace(", ", "-").replace(' ', "-")));
         fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
     }
     println!("functions are in target/bench/instructions/");

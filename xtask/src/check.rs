@@ -65,6 +65,7 @@ pub fn test(workspace: &Workspace) -> Result<()> {
         step(&format!("recorded answers of {system}"), || recorded(workspace, system, file))?;
     }
     step("random scenarios", || explore(workspace, SCENARIOS_TEST))?;
+    step("instructions per request", || run_bench(workspace, &["instructions", "--subset"]))?;
     println!("all checks and tests passed");
     Ok(())
 }
@@ -89,6 +90,14 @@ fn clippy(workspace: &Workspace) -> Result<()> {
 pub fn bench(workspace: &Workspace, args: &[String]) -> Result<()> {
     guests::build(workspace, Wanted::Rust)?;
     step("build", || workspace.build_hosts())?;
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    run_bench(workspace, &args)
+}
+
+fn run_bench(workspace: &Workspace, args: &[&str]) -> Result<()> {
+    if args.contains(&"instructions") && !works("valgrind", &["--version"]) {
+        guests::install("valgrind")?;
+    }
     let mut bench = Command::new(workspace.target.join("release/bench"));
     run(bench.args(args).current_dir(&workspace.root).stdin(Stdio::null()))
 }
