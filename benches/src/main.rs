@@ -31,7 +31,8 @@ modes (all of them when none is named):
             latency at half load; writes target/bench/batching.json
   keyvalue  the store of handlers: CPU time against the same handler without it; writes
             target/bench/keyvalue.json
-  cold      first requests: scaled to zero, after a restart, a thousand at once
+  cold      first requests: scaled to zero, with the code in memory and evicted, after a restart, a
+            thousand at once; writes target/bench/cold.json
   swap      policy swaps, promotions, rollbacks and redeploys under full load
   scale     what asking each policy costs, and what a scaler takes of memory
   ticks     10,000 deployments that tick once a second on one server
