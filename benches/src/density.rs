@@ -1,5 +1,5 @@
-//! How much fits on one server: memory of warm replicas and of deployments at zero, how soon a server
-//! with many of them is back, and what they do to another deployment.
+//! How much fits on one server: memory of warm replicas and of deployments at zero, how soon a
+//! server with many of them is back, and what they do to another deployment.
 
 use std::time::Duration;
 

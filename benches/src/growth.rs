@@ -100,7 +100,7 @@ async fn of_deployments(
         let large: Vec<_> = servers.iter().filter(|(size, _)| *size >= asked).collect();
         let turn = |(size, samovar): &&(usize, Samovar)| {
             let load = Load::get_each(samovar.http.address(), paths(asked), settings.connections);
-            Turn::full(format!("{size} deployments, {asked} asked"), load)
+            Turn::full(format!("of {size} deployments {asked} asked"), load)
         };
         let turns: Vec<Turn> = large.iter().map(turn).collect();
         let pids = large.iter().map(|(_, samovar)| samovar.pid());
@@ -121,10 +121,11 @@ async fn server(size: usize, settings: &Settings) -> Result<Samovar> {
     let digest = samovar.upload(component("hello")).await;
     let connections = settings.connections;
     let spec = move |index: usize| {
-        let warm = |replicas: usize| json!({"component": digest, "replicas": [replicas, replicas], "idle_ttl": "off"});
+        let fixed = |replicas: usize| json!([replicas, replicas]);
+        let warm = |replicas| json!({"component": digest, "replicas": replicas, "idle_ttl": "off"});
         match index {
-            0 => warm(connections),
-            1..WARM => warm(WARM_REPLICAS),
+            0 => warm(fixed(connections)),
+            1..WARM => warm(fixed(WARM_REPLICAS)),
             _ => json!({"component": digest, "replicas": "0..1"}),
         }
     };
@@ -188,7 +189,10 @@ impl Series {
     }
 
     fn to_json(&self) -> Value {
-        let growth = |(smaller, larger, growth): &(usize, usize, Spread)| json!({"smaller": smaller, "larger": larger, "cpu_ratio": growth.to_json()});
+        let growth = |(smaller, larger, growth): &(usize, usize, Spread)| {
+            let growth = growth.to_json();
+            json!({"smaller": smaller, "larger": larger, "cpu_ratio": growth})
+        };
         json!({
             "what": self.what, "sizes": self.sizes,
             "rows": self.rows.iter().map(Row::to_json).collect::<Vec<_>>(),

@@ -36,8 +36,8 @@ modes (all of them when none is named):
   swap      policy swaps, promotions, rollbacks and redeploys under full load
   scale     what asking each policy costs, and what a scaler takes of memory
   ticks     10,000 deployments that tick once a second on one server
-  density   memory of warm replicas and of 10,000 deployments at zero, how soon a server with them is
-            back, and latency of another deployment beside them; writes target/bench/density.json
+  density   memory of warm replicas and of 10,000 deployments at zero, how soon a server with them
+            is back, and latency of another deployment beside them; writes target/bench/density.json
   growth    CPU time per request with 1 to 10,000 deployments, and with 1 to 1,000 replicas of one;
             writes target/bench/growth.json
   neighbour latency of 20 light deployments alone and beside one that computes without end; writes

@@ -120,7 +120,8 @@ fn light(samovar: &Samovar) -> Load {
     Load::get_each(samovar.http.address(), paths, connections)
 }
 
-/// The busy deployments. That of WASI 0.2 does nothing but count, as far as it takes on this machine.
+/// The busy deployments. That of WASI 0.2 does nothing but count, as far as it takes on this
+/// machine.
 async fn deploy_busy(samovar: &Samovar) {
     let spec = || json!({"replicas": [BUSY_REPLICAS, BUSY_REPLICAS], "idle_ttl": "off"});
     samovar.deploy_wasm("trial", counting_handler(TRIAL_TURNS), spec()).await;
@@ -308,7 +309,7 @@ mod tests {
         let threads = Beside::Threads { count: 1, is_nice: false };
         let judged = |busy: &[f64]| {
             let alone = outcome(Beside::Nothing, &[100.0, 200.0, 1000.0]);
-            bars(&[alone, outcome(guest.clone(), busy), outcome(threads.clone(), &[9e9; 3])])
+            bars(&[alone, outcome(guest.clone(), busy), outcome(threads.clone(), &[9e6; 3])])
         };
         judged(&[150.0, 300.0, 9000.0]).verdict().unwrap();
         assert!(judged(&[151.0, 400.0, 1000.0]).verdict().is_err());

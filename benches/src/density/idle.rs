@@ -1,5 +1,5 @@
-//! Thousands of deployments at zero: what they take of memory and CPU time, and how soon a server that
-//! has them is back.
+//! Thousands of deployments at zero: what they take of memory and CPU time, and how soon a server
+//! that has them is back.
 
 use std::time::Duration;
 

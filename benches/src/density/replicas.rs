@@ -98,12 +98,15 @@ impl Pool {
     }
 
     pub fn to_json(&self) -> Value {
-        let step = |(replicas, memory): &(usize, Memory)| json!({"replicas": replicas, "memory": memory.to_json()});
-        let slope = |(replicas, slope_kib): &(usize, f64)| json!({"replicas": replicas, "kib_per_replica_beyond_first": slope_kib});
+        let step = |(replicas, memory): &(usize, Memory)| {
+            let memory = memory.to_json();
+            json!({"replicas": replicas, "memory": memory})
+        };
+        let slope = |(replicas, kib): &(usize, f64)| json!({"replicas": replicas, "kib": kib});
         json!({
             "version": self.version,
             "steps": self.steps.iter().map(step).collect::<Vec<_>>(),
-            "slopes": self.slopes_kib().iter().map(slope).collect::<Vec<_>>(),
+            "per_replica_beyond_first": self.slopes_kib().iter().map(slope).collect::<Vec<_>>(),
         })
     }
 }

@@ -32,8 +32,8 @@ pub struct Latency {
     rows: [Row; 2],
 }
 
-/// Measures `full`, a server with idle deployments, and an empty one in turn. `full` does not run while
-/// the other one has its turn: it would take CPU time from that, too, and look harmless.
+/// Measures `full`, a server with idle deployments, and an empty one in turn. `full` does not run
+/// while the other one has its turn: it would take CPU time from that, too, and look harmless.
 ///
 /// # Errors
 ///
