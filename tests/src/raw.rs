@@ -32,8 +32,8 @@ impl Answer {
 
 fn header<'head>(head: &'head str, name: &str) -> Option<&'head str> {
     let lines = head.lines().filter_map(|line| line.split_once(':'));
-    let named = lines.filter(|(other, _)| other.eq_ignore_ascii_case(name));
-    named.last().map(|(_, value)| value.trim())
+    let mut named = lines.filter(|(other, _)| other.eq_ignore_ascii_case(name));
+    named.next_back().map(|(_, value)| value.trim())
 }
 
 impl Raw {

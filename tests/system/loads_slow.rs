@@ -25,7 +25,7 @@ const DRIPS: usize = 4;
 const FAST: u64 = 100;
 const BODY: &str = "one lump or two?";
 /// More than the buffers between the guest and a slow reader hold.
-const ANSWER_BYTES: usize = 16 << 20;
+const ANSWER_BYTES: usize = 8 << 20;
 
 /// Slow clients, held before their last byte until they may go on.
 struct Slow {
@@ -198,7 +198,7 @@ async fn dripping_bodies_hold_nobody_else_up() {
 
 #[tokio::test]
 async fn slow_readers_hold_nobody_else_up() {
-    const SLOW: usize = 20;
+    const SLOW: usize = 10;
     let native = Native::start().await;
     let places = SLOW + 4;
     native.deploy("native", json!({"concurrency": places})).await;
