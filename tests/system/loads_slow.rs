@@ -1,7 +1,7 @@
 //! Slow clients: heads and bodies that drip, answers that are read byte by byte. Whoever is faster
 //! is served meanwhile, and the slow ones are served too.
 //!
-//! The slow ones are as slow as a byte in a second for some seconds, and then wait for the fast ones.
+//! The slow ones are as slow as a byte in a second for some seconds, then wait for the fast ones.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -83,8 +83,8 @@ async fn full_load(samovar: &Samovar) -> f64 {
     answered.load(Ordering::Relaxed) as f64 / MEASURED.as_secs_f64()
 }
 
-/// Starts clients that send `per_second` requests together until `until`. Who is late sends the rest
-/// at once.
+/// Starts clients that send `per_second` requests together until `until`. Who is late sends the
+/// rest at once.
 fn start(
     samovar: &Samovar,
     per_second: f64,
