@@ -12,24 +12,20 @@ const POWERS: usize = 30;
 const BUCKETS: usize = SUB_COUNT * (POWERS + 1);
 
 /// Counts of durations.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
-    counts: Box<[u32; BUCKETS]>,
+    /// None before the first one: most pools of a full machine never had a request.
+    counts: Option<Box<[u32; BUCKETS]>>,
     total: u64,
     sum_micros: u64,
-}
-
-impl Default for Histogram {
-    fn default() -> Self {
-        Self { counts: Box::new([0; BUCKETS]), total: 0, sum_micros: 0 }
-    }
 }
 
 impl Histogram {
     /// Counts one duration. Above the last bucket it counts into the last bucket.
     pub fn record(&mut self, duration: Duration) {
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let count = &mut self.counts[bucket_of(micros)];
+        let counts = self.counts.get_or_insert_with(|| Box::new([0; BUCKETS]));
+        let count = &mut counts[bucket_of(micros)];
         *count = count.saturating_add(1);
         self.total += 1;
         self.sum_micros = self.sum_micros.saturating_add(micros);
@@ -48,12 +44,10 @@ impl Histogram {
     /// The smallest bucket bound that at least `quantile` (0 to 1) of the durations do not exceed,
     /// in milliseconds; none if nothing was counted.
     pub fn quantile_ms(&self, quantile: f64) -> Option<f64> {
-        if self.total == 0 {
-            return None;
-        }
+        let counts = self.counts.as_deref().filter(|_| self.total > 0)?;
         let rank = ((quantile * self.total as f64).ceil() as u64).clamp(1, self.total);
         let mut seen = 0;
-        for (bucket, count) in self.counts.iter().enumerate() {
+        for (bucket, count) in counts.iter().enumerate() {
             seen += u64::from(*count);
             if seen >= rank {
                 return Some(upper_micros(bucket) as f64 / 1000.0);
@@ -65,13 +59,14 @@ impl Histogram {
     /// How many durations were at most `bound` long, to the precision of the buckets.
     pub fn count_at_most(&self, bound: Duration) -> u64 {
         let last = bucket_of(u64::try_from(bound.as_micros()).unwrap_or(u64::MAX));
-        self.counts[..=last].iter().map(|count| u64::from(*count)).sum()
+        let counts = self.counts.as_deref().map_or(&[][..], |counts| &counts[..=last]);
+        counts.iter().map(|count| u64::from(*count)).sum()
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        if self.total > 0 {
-            self.counts.fill(0);
+        if let Some(counts) = self.counts.as_deref_mut().filter(|_| self.total > 0) {
+            counts.fill(0);
             self.total = 0;
             self.sum_micros = 0;
         }

@@ -1,6 +1,7 @@
 //! The last observations of a deployment, kept to fill the windows of a new scaler.
 
 use crate::observation::Observation;
+use crate::time::Timestamp;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -12,37 +13,92 @@ pub const KEPT: Duration = Duration::from_secs(600);
 /// ticks every few milliseconds.
 pub const OBSERVATIONS_MAX: usize = 4096;
 
-/// Observations, oldest first.
+/// Observations, oldest first. Of those that differ in their times only, one is kept and the times
+/// of the others: a machine may hold ten thousand deployments at which nothing happens.
 #[derive(Clone, Debug, Default)]
 pub struct Ring {
-    kept: VecDeque<Observation>,
+    runs: VecDeque<Run>,
+    len: usize,
+}
+
+/// An observation, and when the same was seen again, each time since the time before.
+#[derive(Clone, Debug)]
+struct Run {
+    first: Box<Observation>,
+    again: VecDeque<Timestamp>,
 }
 
 impl Ring {
     /// Adds the newest observation and forgets what is too old or too much.
     pub fn push(&mut self, seen: Observation) {
         let now = seen.now;
-        self.kept.push_back(seen);
-        while self.kept.len() > OBSERVATIONS_MAX
-            || self.kept.front().is_some_and(|oldest| now.since(oldest.now) > KEPT)
+        self.len += 1;
+        if !self.runs.back_mut().is_some_and(|run| run.takes(&seen)) {
+            self.runs.push_back(Run { first: Box::new(seen), again: VecDeque::new() });
+        }
+        while self.len > OBSERVATIONS_MAX
+            || self.runs.front().is_some_and(|oldest| now.since(oldest.first.now) > KEPT)
         {
-            self.kept.pop_front();
+            self.forget_oldest();
         }
     }
 
-    /// The observations, oldest first.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Observation> + ExactSizeIterator {
-        self.kept.iter()
+    fn forget_oldest(&mut self) {
+        let Some(oldest) = self.runs.front_mut() else { return };
+        self.len -= 1;
+        match oldest.again.pop_front() {
+            Some(next) => {
+                oldest.first.since = next.since(oldest.first.now);
+                oldest.first.now = next;
+            }
+            None => _ = self.runs.pop_front(),
+        }
+    }
+
+    /// Those that pass `wanted`, oldest first; it is given their times.
+    pub fn observations(&self, wanted: impl Fn(Timestamp) -> bool) -> Vec<Observation> {
+        let mut kept = Vec::new();
+        for run in &self.runs {
+            let mut before = None;
+            for now in std::iter::once(run.first.now).chain(run.again.iter().copied()) {
+                if wanted(now) {
+                    let since = before.map_or(run.first.since, |before| now.since(before));
+                    kept.push(Observation { now, since, ..Observation::clone(&run.first) });
+                }
+                before = Some(now);
+            }
+        }
+        kept
     }
 
     /// How many are kept.
     pub fn len(&self) -> usize {
-        self.kept.len()
+        self.len
     }
 
     /// Whether none is kept.
     pub fn is_empty(&self) -> bool {
-        self.kept.is_empty()
+        self.len == 0
+    }
+}
+
+impl Run {
+    /// Takes in what is the same as before, with no look between. False if it is not.
+    fn takes(&mut self, seen: &Observation) -> bool {
+        let first = &mut *self.first;
+        let last = self.again.back().copied().unwrap_or(first.now);
+        if last + seen.since != seen.now {
+            return false;
+        }
+        // Compared as if it had been taken now.
+        let times = (first.now, first.since);
+        (first.now, first.since) = (seen.now, seen.since);
+        let is_same = *first == *seen;
+        (first.now, first.since) = times;
+        if is_same {
+            self.again.push_back(seen.now);
+        }
+        is_same
     }
 }
 
@@ -50,8 +106,8 @@ impl Ring {
 mod tests {
     use super::*;
     use crate::limits::PoolLimits;
-    use crate::pool::Pool;
-    use crate::time::Timestamp;
+    use crate::pool::{Arrival, Pool};
+    use proptest::prelude::*;
 
     /// A ring that saw an observation at each of these times; the times it kept.
     fn kept(times_ms: impl IntoIterator<Item = u64>) -> Vec<u64> {
@@ -60,8 +116,9 @@ mod tests {
         for millis in times_ms {
             ring.push(pool.observe(false, Timestamp::from_millis(millis)));
         }
-        assert_eq!(ring.len(), ring.iter().len());
-        ring.iter().map(|seen| seen.now.as_millis()).collect()
+        let all = ring.observations(|_| true);
+        assert_eq!(ring.len(), all.len());
+        all.iter().map(|seen| seen.now.as_millis()).collect()
     }
 
     #[test]
@@ -90,5 +147,42 @@ mod tests {
         let most = OBSERVATIONS_MAX as u64;
         let kept = kept(0..most + 3);
         assert_eq!((kept.len(), kept[0]), (OBSERVATIONS_MAX, 3));
+    }
+
+    #[test]
+    fn a_pool_at_which_nothing_happens_takes_one_observation_and_its_times() {
+        let mut pool = Pool::<()>::new(PoolLimits::sample(0, 1), Timestamp::ZERO);
+        let mut ring = Ring::default();
+        for second in 0..100 {
+            ring.push(pool.observe(true, Timestamp::from_millis(1000 * second + second % 7)));
+        }
+        // The first look knows of no time before it, and so of no averages.
+        assert_eq!((ring.runs.len(), ring.len()), (2, 100));
+    }
+
+    proptest! {
+        /// What comes out is what went in, however much of it is alike.
+        #[test]
+        fn nothing_is_lost_by_keeping_less(
+            steps in prop::collection::vec((0_u64..400_000, prop::bool::weighted(0.2)), 0..200),
+        ) {
+            let mut pool = Pool::<()>::new(PoolLimits::sample(0, 1), Timestamp::ZERO);
+            let (mut ring, mut all, mut now) = (Ring::default(), Vec::new(), Timestamp::ZERO);
+            for (millis, is_asked) in steps {
+                now = now + Duration::from_millis(millis);
+                if is_asked {
+                    let arrival = pool.arrive(|| (), now);
+                    prop_assert!(!matches!(arrival, Arrival::Assigned(_)));
+                }
+                let seen = pool.observe(true, now);
+                ring.push(seen.clone());
+                all.push(seen);
+            }
+            all.retain(|seen| now.since(seen.now) <= KEPT);
+            prop_assert_eq!(ring.observations(|_| true), all);
+            let early = |at: Timestamp| at < now;
+            let wanted = ring.observations(early);
+            prop_assert!(wanted.iter().all(|seen| seen.now < now));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Deployments, their revisions, and how requests find them.
 
+mod decisions;
 mod gauges;
 mod history;
 mod recorder;
@@ -15,17 +16,14 @@ use crate::native::Crew;
 use crate::policy::Scaler;
 use crate::spec::{DeploymentName, DeploymentSpec, Digest, PolicyName};
 use arc_swap::ArcSwap;
+use decisions::{DecisionLog, Logged};
 use parking_lot::Mutex;
 use samovar_core::pool::{Counts, Totals};
 use samovar_core::ring::Ring;
 use samovar_core::time::Timestamp;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::Notify;
-
-/// Decisions kept per deployment.
-const DECISIONS_MAX: usize = 1000;
 
 pub use gauges::Gauges;
 pub use history::History;
@@ -85,16 +83,6 @@ pub struct PolicyCounts {
     pub swaps: AtomicU64,
 }
 
-/// A decision as it is logged.
-struct Logged {
-    /// When the observation was taken that it answers.
-    seen: Timestamp,
-    /// The target within the deployment's bounds, before the machine's share; none if the policy
-    /// failed.
-    wanted: Option<u32>,
-    decision: api::Decision,
-}
-
 /// A named service.
 pub struct Deployment {
     /// Its name.
@@ -125,7 +113,7 @@ pub struct Deployment {
     /// Totals of pools that are gone.
     past: Mutex<Totals>,
     shadow: Mutex<Option<Arc<Shadow>>>,
-    decisions: Mutex<VecDeque<Logged>>,
+    decisions: Mutex<DecisionLog>,
     timed_out: AtomicU64,
     held: Mutex<Option<u32>>,
     ask_now: AtomicBool,
@@ -291,22 +279,19 @@ impl Deployment {
             shadow.compare(self, wanted, &mut early);
             decision.shadow = Some(early);
         }
-        decisions.push_back(Logged { seen, wanted, decision });
+        decisions.push(Logged { seen, wanted, decision });
         self.decided.fetch_add(1, Ordering::Release);
-        if decisions.len() > DECISIONS_MAX {
-            decisions.pop_front();
-        }
     }
 
     /// The shadow has answered to the observation of `seen`, before or after the live policy.
     fn note_shadow(&self, shadow: &Shadow, seen: Timestamp, mut decision: api::ShadowDecision) {
         let mut decisions = self.decisions.lock();
-        match decisions.iter_mut().rev().find(|logged| logged.seen <= seen) {
-            Some(logged) if logged.seen == seen => {
+        match decisions.get_mut(seen) {
+            Some(logged) => {
                 shadow.compare(self, logged.wanted, &mut decision);
                 logged.decision.shadow = Some(decision);
             }
-            _ => shadow.keep(seen, decision),
+            None => shadow.keep(seen, decision),
         }
     }
 
@@ -327,15 +312,13 @@ impl Deployment {
 
     /// The last `limit` decisions, newest last.
     pub fn decisions(&self, limit: usize) -> Vec<api::Decision> {
-        let decisions = self.decisions.lock();
-        let last = decisions.iter().skip(decisions.len().saturating_sub(limit));
-        last.map(|logged| logged.decision.clone()).collect()
+        self.decisions.lock().last(limit)
     }
 
     /// What the policy last wanted and the machine does not have for it.
     fn limited(&self) -> Option<api::Limited> {
         let decisions = self.decisions.lock();
-        let last = decisions.back()?;
+        let last = decisions.newest()?;
         let by = last.decision.limited_by?;
         let is_machine = matches!(by, api::LimitedBy::Slots | api::LimitedBy::Devices);
         is_machine.then_some(api::Limited { wanted: last.wanted?, by })

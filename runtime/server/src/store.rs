@@ -36,7 +36,7 @@ pub use self::{
     artifacts::{Upload, Uploaded},
     error::{StoreError, is_full},
     metadata::{
-        ComponentRecord, ComponentUser, DeploymentRecord, PolicyRecord, PolicyUse,
+        ComponentRecord, ComponentUser, DeploymentRecord, JsonText, PolicyRecord, PolicyUse,
         PolicyVersionRecord,
     },
 };

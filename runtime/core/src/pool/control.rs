@@ -52,8 +52,8 @@ impl<W> Pool<W> {
         &self.limits
     }
 
-    /// Whether the pool was emptied by `idle_ttl`, apart from pinned replicas, and waits for a
-    /// request that these have no room for.
+    /// Whether the pool was not used for `idle_ttl` and is empty, apart from pinned replicas. It
+    /// waits for a request that these have no room for.
     pub fn is_asleep(&self) -> bool {
         self.asleep
     }
@@ -306,7 +306,8 @@ impl<W> Pool<W> {
     }
 
     /// Empties a pool that was not used for `idle_ttl`, its minimum included; pinned replicas stay.
-    /// Starting replicas are not idle, so a pool that still loads does not fall asleep.
+    /// Starting replicas are not idle, so a pool that still loads does not fall asleep. One that is
+    /// empty because nothing is wanted does: the next request wakes it.
     fn fall_asleep(&mut self, now: Timestamp) {
         if self.sleep_at().is_none_or(|at| at > now) {
             return;
@@ -322,7 +323,8 @@ impl<W> Pool<W> {
         let ttl = self.limits.idle_ttl?;
         let busy = self.meter.ongoing() > 0 || self.queue.len() > 0 || self.starting > 0;
         let is_fixed = self.held.is_some() || self.closed.is_some();
-        if busy || self.asleep || is_fixed || self.ready == 0 {
+        let is_missing = self.ready == 0 && self.floor() > 0;
+        if busy || self.asleep || is_fixed || is_missing {
             return None;
         }
         // Replacements that loaded do not count, or replicas that age would keep a pool awake.

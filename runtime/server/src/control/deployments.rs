@@ -7,7 +7,7 @@ use crate::api::{self, ApiError, ErrorCode, PolicyVersion, Via};
 use crate::clock;
 use crate::deployment::{Deployment, History, Parts, Revision, Scaling, Shadow};
 use crate::spec::{DeploymentName, DeploymentSpec, Digest, PolicyName, RawSpec, Runs, World};
-use crate::store::{DeploymentRecord, PolicyUse, PolicyVersionRecord};
+use crate::store::{DeploymentRecord, JsonText, PolicyUse, PolicyVersionRecord};
 use crate::wasm::inspect::Kind;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -184,7 +184,7 @@ impl Control {
         let name: DeploymentName = record.name.parse().map_err(|error| {
             ApiError::new(ErrorCode::StorageFailed, format!("read the stored name: {error}"))
         })?;
-        let spec: DeploymentSpec = serde_json::from_value(record.spec).map_err(broken)?;
+        let spec: DeploymentSpec = record.spec.read().map_err(broken)?;
         let world = match spec.runs.component() {
             Some(component) => Some(self.world(&component, Kind::Handler)?),
             None => None,
@@ -311,7 +311,7 @@ pub(super) fn record(
     DeploymentRecord {
         name: deployment.name.to_string(),
         revision: revision.number,
-        spec: serde_json::to_value(&spec).expect("a spec is JSON"),
+        spec: JsonText::of(&spec),
         component: spec.runs.component(),
         policy: policy_use(&scaling.policy, scaling.digest(), &scaling.config),
         policy_versions: history.versions().iter().map(version_record).collect(),

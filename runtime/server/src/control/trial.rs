@@ -38,7 +38,7 @@ impl Control {
             (scaling.to_api(), Arc::clone(scaling.scaler.program()))
         };
         let since_ms = deployment.history.lock().live().since_ms;
-        let past: Vec<Observation> = deployment.ring.lock().iter().cloned().collect();
+        let past = deployment.ring.lock().observations(|_| true);
         let config = Value::Object(test.config).to_string();
         let theirs = within(answers(&candidate, config, &past)).await?;
         let config = Value::Object(live.config.clone()).to_string();

@@ -150,12 +150,8 @@ impl Worker {
     ) -> Result<(), Failure> {
         let scaler = self.scalers.get(&id).ok_or_else(Failure::gone)?;
         let fed = scaler.fed.unwrap_or(Timestamp::ZERO);
-        let missed: Vec<Observation> = {
-            let ring = scaler.ring.lock();
-            let newer = ring.iter().rev().take_while(|seen| seen.now > fed);
-            newer.filter(|seen| seen.now < now).cloned().collect()
-        };
-        for seen in missed.iter().rev() {
+        let missed = scaler.ring.lock().observations(|seen| fed < seen && seen < now);
+        for seen in &missed {
             self.ask(resource, seen)?;
         }
         Ok(())
@@ -203,8 +199,7 @@ impl Worker {
         now: Timestamp,
     ) -> Result<Replayed, Failure> {
         let ring = Arc::clone(&self.scalers.get(&id).ok_or_else(Failure::gone)?.ring);
-        let past =
-            ring.lock().iter().take_while(|seen| seen.now < now).cloned().collect::<Vec<_>>();
+        let past = ring.lock().observations(|seen| seen < now);
         let (mut last, mut fuel) = (None, FUEL_PER_REPLAY);
         for seen in &past {
             let answer = self.ask(resource, seen).map_err(Failure::in_replay)?;

@@ -14,8 +14,8 @@ use parking_lot::{Mutex, RwLock};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 pub use self::records::{
-    CodeRecord, ComponentRecord, ComponentUser, DeploymentRecord, PolicyRecord, PolicyUse,
-    PolicyVersionRecord,
+    CodeRecord, ComponentRecord, ComponentUser, DeploymentRecord, JsonText, PolicyRecord,
+    PolicyUse, PolicyVersionRecord,
 };
 use self::records::{Record, Rows, Table};
 use super::StoreError;

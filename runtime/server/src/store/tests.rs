@@ -52,7 +52,7 @@ fn deployment(name: &str, component: Digest) -> DeploymentRecord {
     DeploymentRecord {
         name: name.into(),
         revision: 1,
-        spec: json!({"replicas": {"min": 0, "max": 8}}),
+        spec: JsonText::of(&json!({"replicas": {"min": 0, "max": 8}})),
         component: Some(component),
         policy,
         policy_versions: Vec::new(),
@@ -385,7 +385,8 @@ fn failure_at_any_point_leaves_an_openable_store() {
         limit_file_size(base / 2 + round * base / 40);
         let mut record = deployment("hello", digest);
         record.revision = round + 1;
-        record.spec = json!({ "padding": "x".repeat(usize::try_from(round * 20_000).unwrap()) });
+        let padding = "x".repeat(usize::try_from(round * 20_000).unwrap());
+        record.spec = JsonText::of(&json!({ "padding": padding }));
         if store.put_deployment(record).is_ok() {
             acknowledged = round + 1;
         }

@@ -1,0 +1,177 @@
+//! The decision log: the last decisions of a deployment's policy.
+
+use crate::api;
+use samovar_core::time::Timestamp;
+use std::collections::VecDeque;
+
+/// Decisions kept per deployment.
+const DECISIONS_MAX: usize = 1000;
+
+/// A decision as it is logged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Logged {
+    /// When the observation was taken that it answers.
+    pub seen: Timestamp,
+    /// The target within the deployment's bounds, before the machine's share; none if the policy
+    /// failed.
+    pub wanted: Option<u32>,
+    /// The decision.
+    pub decision: api::Decision,
+}
+
+/// Decisions, oldest first. Of those that differ in their times only, one is kept and the times of
+/// the others: a machine may hold ten thousand deployments at which nothing happens.
+#[derive(Default)]
+pub struct DecisionLog {
+    runs: VecDeque<Run>,
+    len: usize,
+}
+
+struct Run {
+    first: Box<Logged>,
+    /// From when on `after_ms` counts.
+    base_ms: u64,
+    again: VecDeque<Again>,
+}
+
+/// When the same was decided again.
+#[derive(Clone, Copy)]
+struct Again {
+    seen: Timestamp,
+    after_ms: u32,
+    took_us: u32,
+}
+
+impl DecisionLog {
+    /// Adds a decision and forgets the oldest if there are too many.
+    pub fn push(&mut self, logged: Logged) {
+        self.len += 1;
+        if !self.runs.back_mut().is_some_and(|run| run.takes(&logged)) {
+            let base_ms = logged.decision.at_ms;
+            self.runs.push_back(Run { first: Box::new(logged), base_ms, again: VecDeque::new() });
+        }
+        if self.len > DECISIONS_MAX {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some(oldest) = self.runs.front_mut() else { return };
+        self.len -= 1;
+        match oldest.again.pop_front() {
+            Some(next) => *oldest.first = oldest.logged(next),
+            None => _ = self.runs.pop_front(),
+        }
+    }
+
+    /// The last `limit` decisions, newest last.
+    pub fn last(&self, limit: usize) -> Vec<api::Decision> {
+        let all = self.runs.iter().flat_map(Run::all);
+        let last = all.skip(self.len.saturating_sub(limit));
+        last.map(|logged| logged.decision).collect()
+    }
+
+    /// The newest; of its times those of the first that was like it.
+    pub fn newest(&self) -> Option<&Logged> {
+        self.runs.back().map(|run| &*run.first)
+    }
+
+    /// The decision that answers the observation of `seen`, unless the same was decided again
+    /// since.
+    pub fn get_mut(&mut self, seen: Timestamp) -> Option<&mut Logged> {
+        let run = self.runs.iter_mut().rev().find(|run| run.first.seen <= seen)?;
+        let is_it = run.first.seen == seen && run.again.is_empty();
+        is_it.then_some(&mut *run.first)
+    }
+}
+
+impl Run {
+    /// Takes in the same decision once more. False if it is another one, or there is a word of the
+    /// shadow with it.
+    fn takes(&mut self, logged: &Logged) -> bool {
+        let Logged { seen, wanted, decision } = logged;
+        let first = &mut self.first.decision;
+        let after_ms = decision.at_ms.checked_sub(self.base_ms);
+        let after_ms = after_ms.and_then(|millis| u32::try_from(millis).ok());
+        let (Some(after_ms), Ok(took_us)) = (after_ms, u32::try_from(decision.took_us)) else {
+            return false;
+        };
+        if decision.shadow.is_some() || first.shadow.is_some() || *wanted != self.first.wanted {
+            return false;
+        }
+        // Compared as if it had been made now.
+        let times = (first.at_ms, first.took_us);
+        (first.at_ms, first.took_us) = (decision.at_ms, decision.took_us);
+        let is_same = first == decision;
+        (first.at_ms, first.took_us) = times;
+        if is_same {
+            self.again.push_back(Again { seen: *seen, after_ms, took_us });
+        }
+        is_same
+    }
+
+    fn all(&self) -> impl Iterator<Item = Logged> {
+        let again = self.again.iter().map(|again| self.logged(*again));
+        std::iter::once_with(|| Logged::clone(&self.first)).chain(again)
+    }
+
+    fn logged(&self, again: Again) -> Logged {
+        let mut logged = Logged::clone(&self.first);
+        logged.seen = again.seen;
+        logged.decision.at_ms = self.base_ms + u64::from(again.after_ms);
+        logged.decision.took_us = u64::from(again.took_us);
+        logged
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logged(millis: u64, wish: f64) -> Logged {
+        let decision = serde_json::json!({
+            "at_ms": 1_000_000 + millis, "policy": "p", "wish": wish, "proposed": null, "target": 0,
+            "digest": crate::spec::Digest::of(b"p"), "limited_by": null, "reason": "quiet",
+            "error": null, "took_us": millis % 5, "ready": 0, "starting": 0, "queued": 0,
+            "ongoing": 0,
+        });
+        let decision = serde_json::from_value(decision).unwrap();
+        Logged { seen: Timestamp::from_millis(millis), wanted: Some(0), decision }
+    }
+
+    #[test]
+    fn what_comes_out_is_what_went_in() {
+        let mut log = DecisionLog::default();
+        let all: Vec<_> = (0..2500)
+            .map(|tick| logged(tick * 1001, f64::from(u8::from(tick % 900 > 700))))
+            .collect();
+        for (count, one) in all.iter().enumerate() {
+            log.push(one.clone());
+            assert_eq!(log.len, (count + 1).min(DECISIONS_MAX));
+        }
+        assert!(log.runs.len() < 10);
+        let decisions: Vec<_> = all.into_iter().map(|logged| logged.decision).collect();
+        assert_eq!(log.last(usize::MAX), decisions[1500..]);
+        assert_eq!(log.last(3), decisions[2497..]);
+        assert_eq!(log.last(0), []);
+    }
+
+    #[test]
+    fn words_of_the_shadow_belong_to_one_decision() {
+        let mut log = DecisionLog::default();
+        log.push(logged(1, 0.0));
+        log.push(logged(2, 0.0));
+        assert!(log.get_mut(Timestamp::from_millis(1)).is_none(), "it would be said of both");
+        assert!(log.get_mut(Timestamp::from_millis(2)).is_none());
+        log.push(logged(3, 1.0));
+        let shadow = serde_json::json!({
+            "policy": "s", "digest": crate::spec::Digest::of(b"s"), "wish": 1.0, "target": 1,
+            "differs": false, "reason": "", "error": null,
+        });
+        let found = log.get_mut(Timestamp::from_millis(3)).unwrap();
+        found.decision.shadow = Some(serde_json::from_value(shadow).unwrap());
+        log.push(logged(4, 1.0));
+        let shadows: Vec<_> = log.last(9).iter().map(|one| one.shadow.is_some()).collect();
+        assert_eq!(shadows, [false, false, true, false]);
+    }
+}
