@@ -14,9 +14,9 @@ use crate::store::{Store, StoreError};
 use crate::warm_pool::CodeSource;
 use crate::wasm::compile::{CompileLimits, Compilers};
 use crate::wasm::component::{self, HandlerCode};
-use crate::wasm::engine;
+use crate::wasm::engine::{self, Purpose};
 use crate::wasm::guest::Guest;
-use crate::wasm::inspect::Kind;
+use crate::wasm::inspect::{self, Kind};
 use anyhow::Context as _;
 use kept::Kept;
 use std::collections::{BTreeMap, HashMap};
@@ -54,12 +54,39 @@ pub const BUILTINS: &[Builtin] = &[
     Builtin { name: "vast", wasm: include_bytes!(concat!(env!("OUT_DIR"), "/vast.wasm")) },
 ];
 
+/// What handlers run in, and what they can be linked to there.
+struct Handlers {
+    plain: (Engine, Linker<Guest>),
+    asynchronous: (Engine, Linker<Guest>),
+}
+
+impl Handlers {
+    fn new(slots: u32) -> anyhow::Result<Self> {
+        let plain = engine::handlers(Purpose::Handler, slots)?;
+        let asynchronous = engine::handlers(Purpose::AsyncHandler, slots)?;
+        Ok(Handlers {
+            plain: (plain.clone(), component::plain_linker(&plain)?),
+            asynchronous: (asynchronous.clone(), component::async_linker(&asynchronous)?),
+        })
+    }
+
+    fn engines(&self) -> [&Engine; 2] {
+        [&self.plain.0, &self.asynchronous.0]
+    }
+}
+
+/// Code on disk.
+struct Code {
+    file: PathBuf,
+    /// What it was compiled for.
+    purpose: Purpose,
+}
+
 /// Loads and keeps code.
 pub struct Library {
     store: Arc<Store>,
     compilers: Compilers,
-    handlers: Engine,
-    linker: Linker<Guest>,
+    handlers: Handlers,
     policies: PolicyHost,
     builtins: BTreeMap<Digest, &'static Builtin>,
     compilations: AtomicU64,
@@ -81,10 +108,11 @@ impl Library {
         slots: u32,
         code_bytes_max: u64,
     ) -> anyhow::Result<Arc<Self>> {
-        let handlers = engine::handlers(slots).context("set up the engine for handlers")?;
-        engine::start_ticker(&handlers).context("start the epoch thread")?;
+        let handlers = Handlers::new(slots).context("set up the engines for handlers")?;
+        engine::start_ticker(&handlers.engines()).context("start the epoch thread")?;
         let policies = engine::policies().context("set up the engine for policies")?;
-        let wanted = [&handlers, &policies].map(engine::code_fingerprint);
+        let [plain, asynchronous] = handlers.engines();
+        let wanted = [plain, asynchronous, &policies].map(engine::code_fingerprint);
         let swept = store.sweep_code(|key| wanted.iter().any(|engine| key.ends_with(engine)));
         match swept.context("remove compiled code of other versions")? {
             0 => {}
@@ -93,7 +121,6 @@ impl Library {
         Ok(Arc::new(Library {
             store,
             compilers: Compilers::new(limits),
-            linker: component::handler_linker(&handlers)?,
             policies: PolicyHost::new(policies)?,
             handlers,
             builtins: BUILTINS.iter().map(|builtin| (Digest::of(builtin.wasm), builtin)).collect(),
@@ -104,9 +131,9 @@ impl Library {
         }))
     }
 
-    /// The engine of handlers, for its metrics.
-    pub fn handler_engine(&self) -> &Engine {
-        &self.handlers
+    /// The engines of handlers, for their metrics.
+    pub fn handler_engines(&self) -> [&Engine; 2] {
+        self.handlers.engines()
     }
 
     /// How often the compiler ran since the server started.
@@ -131,12 +158,11 @@ impl Library {
     ///
     /// Everything that can be wrong with it.
     pub async fn admit(&self, digest: Digest, world: World, wasm: &Path) -> Result<(), ApiError> {
-        let kind = Kind::from(world);
-        let code = match self.stored_code(digest, kind).await? {
+        let code = match self.stored_code(digest, world).await? {
             Some(code) => code,
-            None => self.compile(digest, kind, wasm).await?,
+            None => self.compile(digest, world, wasm).await?,
         };
-        match kind {
+        match Kind::from(world) {
             Kind::Handler => drop(self.link(code, world).await?),
             Kind::Policy => drop(self.start_program(digest, code).await?),
         }
@@ -174,15 +200,15 @@ impl Library {
             return Ok(program);
         }
         programs.retain(|_, program| program.strong_count() > 0);
-        let code = self.code(digest, Kind::Policy).await?;
+        let code = self.code(digest, World::Policy01).await?;
         let program = self.start_program(digest, code).await?;
         programs.insert(digest, Arc::downgrade(&program));
         Ok(program)
     }
 
     /// The file with the code of a known component; compiled if it is not there.
-    async fn code(&self, digest: Digest, kind: Kind) -> Result<PathBuf, ApiError> {
-        if let Some(code) = self.stored_code(digest, kind).await? {
+    async fn code(&self, digest: Digest, world: World) -> Result<Code, ApiError> {
+        if let Some(code) = self.stored_code(digest, world).await? {
             return Ok(code);
         }
         let wasm = match self.builtins.get(&digest) {
@@ -198,51 +224,71 @@ impl Library {
         blocking(move || std::fs::write(written, wasm)).await?.map_err(|error| {
             ApiError::new(ErrorCode::StorageFailed, format!("copy component {digest}: {error}"))
         })?;
-        let compiled = self.compile(digest, kind, &copy).await;
+        let compiled = self.compile(digest, world, &copy).await;
         _ = std::fs::remove_file(&copy);
         compiled
     }
 
-    async fn stored_code(&self, digest: Digest, kind: Kind) -> Result<Option<PathBuf>, ApiError> {
-        let store = Arc::clone(&self.store);
-        let key = self.code_key(digest, kind);
-        Ok(blocking(move || store.load_code(&key)).await??)
+    async fn stored_code(&self, digest: Digest, world: World) -> Result<Option<Code>, ApiError> {
+        for purpose in Purpose::of_world(world) {
+            let store = Arc::clone(&self.store);
+            let key = self.code_key(digest, *purpose);
+            if let Some(file) = blocking(move || store.load_code(&key)).await?? {
+                return Ok(Some(Code { file, purpose: *purpose }));
+            }
+        }
+        Ok(None)
     }
 
-    async fn compile(&self, digest: Digest, kind: Kind, wasm: &Path) -> Result<PathBuf, ApiError> {
-        let key = self.code_key(digest, kind);
+    async fn compile(&self, digest: Digest, world: World, wasm: &Path) -> Result<Code, ApiError> {
+        let source = wasm.to_owned();
+        let purpose = blocking(move || {
+            let wasm = std::fs::read(source).map_err(|error| {
+                let message = format!("read component {digest}: {error}");
+                ApiError::new(ErrorCode::StorageFailed, message)
+            })?;
+            Ok::<_, ApiError>(inspect::purpose(world, &wasm))
+        });
+        let purpose = purpose.await??;
+        let key = self.code_key(digest, purpose);
         let written = self.store.begin_code(&key);
         self.compilations.fetch_add(1, Ordering::Relaxed);
-        if let Err(error) = self.compilers.compile(kind, wasm, &written).await {
+        if let Err(error) = self.compilers.compile(purpose, wasm, &written).await {
             _ = std::fs::remove_file(&written);
             return Err(error);
         }
         let store = Arc::clone(&self.store);
-        Ok(blocking(move || store.commit_code(&key, &written)).await??)
+        let file = blocking(move || store.commit_code(&key, &written)).await??;
+        Ok(Code { file, purpose })
     }
 
-    fn code_key(&self, digest: Digest, kind: Kind) -> String {
-        let engine = match kind {
-            Kind::Handler => &self.handlers,
-            Kind::Policy => self.policies.engine(),
+    fn code_key(&self, digest: Digest, purpose: Purpose) -> String {
+        let engine = match purpose {
+            Purpose::Handler => &self.handlers.plain.0,
+            Purpose::AsyncHandler => &self.handlers.asynchronous.0,
+            Purpose::Policy => self.policies.engine(),
         };
-        format!("{}-{}-{}", digest.hex(), kind.as_str(), engine::code_fingerprint(engine))
+        format!("{}-{}-{}", digest.hex(), purpose.as_str(), engine::code_fingerprint(engine))
     }
 
-    async fn link(&self, code: PathBuf, world: World) -> Result<HandlerCode, ApiError> {
-        let engine = self.handlers.clone();
+    async fn link(&self, code: Code, world: World) -> Result<HandlerCode, ApiError> {
+        let (engine, linker) = match code.purpose {
+            Purpose::AsyncHandler => &self.handlers.asynchronous,
+            Purpose::Handler | Purpose::Policy => &self.handlers.plain,
+        };
+        let engine = engine.clone();
         let component = blocking(move || {
-            let component = component::load(&engine, &code)?;
+            let component = component::load(&engine, &code.file)?;
             // Now, not in the first request's way.
             _ = component.initialize_copy_on_write_image();
             Ok::<_, ApiError>(component)
         });
-        component::link_handler(&self.linker, &component.await??, world)
+        component::link_handler(linker, &component.await??, world)
     }
 
-    async fn start_program(&self, digest: Digest, code: PathBuf) -> Result<Arc<Program>, ApiError> {
+    async fn start_program(&self, digest: Digest, code: Code) -> Result<Arc<Program>, ApiError> {
         let engine = self.policies.engine().clone();
-        let component = blocking(move || component::load(&engine, &code)).await??;
+        let component = blocking(move || component::load(&engine, &code.file)).await??;
         // Its first call is bounded by fuel.
         tokio::task::block_in_place(|| self.policies.start(digest, &component))
     }
@@ -277,8 +323,8 @@ impl LazyCode {
         let code = match loaded.upgrade() {
             Some(code) => code,
             None => {
-                let file = self.library.code(self.digest, Kind::Handler).await?;
-                let code = Arc::new(self.library.link(file, self.world).await?);
+                let code = self.library.code(self.digest, self.world).await?;
+                let code = Arc::new(self.library.link(code, self.world).await?);
                 *loaded = Arc::downgrade(&code);
                 code
             }

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use std::fmt::{Display, Write as _};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+use wasmtime::{Engine, PoolingAllocatorMetrics};
 
 /// Bounds of the latency histogram in seconds, those of OpenTelemetry's `http.server` metrics.
 const LATENCY_BOUNDS: [f64; 14] =
@@ -76,18 +77,22 @@ fn server(text: &mut String, admin: &Admin, deployments: usize) {
         single(text, &Family { name, kind, help }, value);
     }
     devices(text, admin);
-    let Some(pool) = library.handler_engine().pooling_allocator_metrics() else {
+    let pools = library.handler_engines().map(Engine::pooling_allocator_metrics);
+    if pools.iter().all(Option::is_none) {
         return;
+    }
+    let sum = |part: fn(&PoolingAllocatorMetrics) -> u64| -> u64 {
+        pools.iter().flatten().map(part).sum()
     };
     let parts = [
-        ("core_instances", pool.core_instances()),
-        ("component_instances", pool.component_instances()),
-        ("memories", pool.memories() as u64),
-        ("tables", pool.tables() as u64),
-        ("stacks", pool.stacks() as u64),
+        ("core_instances", sum(|pool| pool.core_instances())),
+        ("component_instances", sum(|pool| pool.component_instances())),
+        ("memories", sum(|pool| pool.memories() as u64)),
+        ("tables", sum(|pool| pool.tables() as u64)),
+        ("stacks", sum(|pool| pool.stacks() as u64)),
     ];
     let name = "samovar_allocator_in_use";
-    head(text, &Family { name, kind: "gauge", help: "Parts of wasmtime's pool in use." });
+    head(text, &Family { name, kind: "gauge", help: "Parts of wasmtime's pools in use." });
     for (part, value) in parts {
         _ = writeln!(text, "{name}{{part=\"{part}\"}} {value}");
     }

@@ -1,8 +1,8 @@
 //! `samovar compile-artifact`: the compiler process that the server starts for each upload.
 
 use crate::wasm::compile;
-use crate::wasm::inspect::Kind;
-use clap::{Args, ValueEnum};
+use crate::wasm::engine::Purpose;
+use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,28 +10,18 @@ use std::process::ExitCode;
 #[derive(Debug, Args)]
 #[command(hide = true)]
 pub struct CompileArtifact {
-    /// What the component is for
-    #[arg(long)]
-    kind: KindArg,
+    /// What the code is for
+    #[arg(long = "for")]
+    purpose: Purpose,
     /// The component
     wasm: PathBuf,
     /// Where the compiled code goes
     code: PathBuf,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum KindArg {
-    Handler,
-    Policy,
-}
-
 impl CompileArtifact {
     /// Compiles, and ends.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let kind = match self.kind {
-            KindArg::Handler => Kind::Handler,
-            KindArg::Policy => Kind::Policy,
-        };
-        compile::run_compiler(kind, &self.wasm, &self.code)
+        compile::run_compiler(self.purpose, &self.wasm, &self.code)
     }
 }

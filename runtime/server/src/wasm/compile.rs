@@ -4,8 +4,7 @@
 //! make it overflow its stack. So `samovar compile-artifact` is started for each upload, watched,
 //! and killed when it takes too long or too much. The server itself never compiles.
 
-use super::engine;
-use super::inspect::Kind;
+use super::engine::{self, Purpose};
 use crate::OWN_PROGRAM;
 use crate::api::{ApiError, ErrorCode};
 use crate::store::is_full;
@@ -46,15 +45,20 @@ impl Compilers {
         Compilers { limits, places: tokio::sync::Semaphore::new(COMPILERS_MAX) }
     }
 
-    /// Compiles the component in `wasm` for `kind` into the file `code`.
+    /// Compiles the component in `wasm` for `purpose` into the file `code`.
     ///
     /// # Errors
     ///
     /// `compile-failed` with the compiler's message; `compile-limit` when it took too long or too
     /// much memory.
-    pub async fn compile(&self, kind: Kind, wasm: &Path, code: &Path) -> Result<(), ApiError> {
+    pub async fn compile(
+        &self,
+        purpose: Purpose,
+        wasm: &Path,
+        code: &Path,
+    ) -> Result<(), ApiError> {
         let _place = self.places.acquire().await.expect("the semaphore is never closed");
-        let mut child = self.start(kind, wasm, code).map_err(|error| {
+        let mut child = self.start(purpose, wasm, code).map_err(|error| {
             ApiError::new(ErrorCode::CompileFailed, format!("start the compiler: {error}"))
         })?;
         // `wait` closes it, which would end the compiler.
@@ -96,9 +100,9 @@ impl Compilers {
     }
 
     #[expect(unsafe_code, reason = "what runs between fork and exec is two system calls")]
-    fn start(&self, kind: Kind, wasm: &Path, code: &Path) -> std::io::Result<Child> {
+    fn start(&self, purpose: Purpose, wasm: &Path, code: &Path) -> std::io::Result<Child> {
         let mut command = Command::new(OWN_PROGRAM);
-        command.arg("compile-artifact").args(["--kind", kind.as_str()]).arg(wasm).arg(code);
+        command.arg("compile-artifact").args(["--for", purpose.as_str()]).arg(wasm).arg(code);
         command.env_clear().env("RUST_BACKTRACE", "0");
         // The compiler ends when its standard input does, which is when this process is gone.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -151,13 +155,13 @@ fn resident_bytes(statm: &Path) -> Option<u64> {
 /// # Errors
 ///
 /// When the component cannot be read or is not valid, or the code cannot be written.
-pub fn run_compiler(kind: Kind, wasm: &Path, code: &Path) -> anyhow::Result<ExitCode> {
+pub fn run_compiler(purpose: Purpose, wasm: &Path, code: &Path) -> anyhow::Result<ExitCode> {
     use anyhow::Context as _;
     std::thread::Builder::new().name("parent".into()).spawn(|| {
         _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         std::process::exit(1);
     })?;
-    let engine = engine::compiler(kind)?;
+    let engine = engine::compiler(purpose)?;
     let bytes = std::fs::read(wasm).context("read component")?;
     let compiled = engine.precompile_component(&bytes)?;
     match std::fs::write(code, compiled) {

@@ -36,21 +36,31 @@ pub enum Handler {
     Batch(BatchHandlerIndices),
 }
 
-/// Everything a handler may import: `wasi:http` and the whole of `wasi:cli` with nothing behind it,
-/// in both versions, and what `samovar:handler` offers.
+/// Everything a handler may import that knows nothing of asynchronous calls: `wasi:http` and the
+/// whole of `wasi:cli` with nothing behind it, in version 0.2, and what `samovar:handler` offers.
 ///
 /// # Errors
 ///
 /// When two interfaces have the same name, which would be a mistake of ours.
-pub fn handler_linker(engine: &Engine) -> anyhow::Result<Linker<Guest>> {
+pub fn plain_linker(engine: &Engine) -> anyhow::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     p2::add_only_http_to_linker_async(&mut linker)?;
     tidy_http::replace(&mut linker)?;
+    BatchHandler::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    Ok(linker)
+}
+
+/// Everything any handler may import: the same, and version 0.3 beside 0.2.
+///
+/// # Errors
+///
+/// As [`plain_linker`].
+pub fn async_linker(engine: &Engine) -> anyhow::Result<Linker<Guest>> {
+    let mut linker = plain_linker(engine)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
     p3::bindings::http::types::add_to_linker::<_, WasiHttp>(&mut linker, Guest::http)?;
     p3::bindings::http::client::add_to_linker::<_, CallingHttp>(&mut linker, Guest::http)?;
-    BatchHandler::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     Ok(linker)
 }
 

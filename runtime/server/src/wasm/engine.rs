@@ -1,8 +1,11 @@
-//! The two engines: one for handlers, one for policies.
+//! The three engines: two for handlers, one for policies.
 //!
-//! Handlers are interrupted by epochs, which cost little and give fairness between busy guests.
-//! Policies run on fuel, which is deterministic: the same inputs always stop at the same place.
+//! Handlers are interrupted by epochs, which cost little and give fairness between busy guests. Those
+//! that know nothing of asynchronous calls have an engine without: wasmtime's bookkeeping of tasks
+//! costs them a fifth of a request. Policies run on fuel, which is deterministic: the same inputs
+//! always stop at the same place.
 
+use crate::spec::World;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 use wasmtime::{Config, Engine, ModuleVersionStrategy, PoolingAllocationConfig, Strategy};
@@ -29,17 +32,53 @@ const STACKS_PER_SLOT: u32 = 4;
 /// A Python component has a data section of 12 MB, which should be mapped and not copied.
 const DENSE_IMAGE_MAX: u64 = 64 << 20;
 
-/// The configuration for code of handlers. Code compiled under it runs in [`handlers`]' engine,
-/// whatever its allocator.
-fn handler_config() -> anyhow::Result<Config> {
-    let mut config = common_config("handler")?;
-    config.epoch_interruption(true);
-    Ok(config)
+/// What code is compiled for. Each has its own configuration, and so its own engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Purpose {
+    /// A handler that knows nothing of asynchronous calls.
+    Handler,
+    /// A handler that makes asynchronous calls, or is called in this way.
+    AsyncHandler,
+    /// A policy.
+    Policy,
+}
+
+impl Purpose {
+    /// As in the names of files with code.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Purpose::Handler => "handler",
+            Purpose::AsyncHandler => "async-handler",
+            Purpose::Policy => "policy",
+        }
+    }
+
+    /// What the code of a component can have been compiled for, likely ones first.
+    pub fn of_world(world: World) -> &'static [Purpose] {
+        match world {
+            World::HttpProxy02 | World::Batch01 => &[Purpose::Handler, Purpose::AsyncHandler],
+            World::HttpService03 => &[Purpose::AsyncHandler],
+            World::Policy01 => &[Purpose::Policy],
+        }
+    }
+
+    /// The configuration. Code that was compiled under it runs whatever the engine's allocator.
+    fn config(self) -> anyhow::Result<Config> {
+        match self {
+            Purpose::Handler | Purpose::AsyncHandler => {
+                let mut config = common_config(self.as_str())?;
+                config.epoch_interruption(true);
+                config.concurrency_support(self == Purpose::AsyncHandler);
+                Ok(config)
+            }
+            Purpose::Policy => policy_config(),
+        }
+    }
 }
 
 /// The configuration for policies: deterministic, and stopped by fuel.
 fn policy_config() -> anyhow::Result<Config> {
-    let mut config = common_config("policy")?;
+    let mut config = common_config(Purpose::Policy.as_str())?;
     config.consume_fuel(true);
     config.cranelift_nan_canonicalization(true);
     config.relaxed_simd_deterministic(true);
@@ -59,28 +98,24 @@ fn common_config(purpose: &str) -> anyhow::Result<Config> {
 }
 
 /// An engine that only compiles. It reserves no address space.
-pub fn compiler(kind: crate::wasm::inspect::Kind) -> anyhow::Result<Engine> {
-    let config = match kind {
-        crate::wasm::inspect::Kind::Handler => handler_config()?,
-        crate::wasm::inspect::Kind::Policy => policy_config()?,
-    };
-    Ok(Engine::new(&config)?)
+pub fn compiler(purpose: Purpose) -> anyhow::Result<Engine> {
+    Ok(Engine::new(&purpose.config()?)?)
 }
 
-/// The engine handlers run in, with room for `slots` instances. Falls back to allocation on demand
-/// where the address space is too small for the pool.
+/// An engine that handlers run in, with room for `slots` instances. Falls back to allocation on
+/// demand where the address space is too small for the pool.
 ///
 /// # Errors
 ///
 /// When wasmtime refuses the configuration on this machine.
-pub fn handlers(slots: u32) -> anyhow::Result<Engine> {
-    let mut config = handler_config()?;
+pub fn handlers(purpose: Purpose, slots: u32) -> anyhow::Result<Engine> {
+    let mut config = purpose.config()?;
     config.allocation_strategy(pooling(slots));
     match Engine::new(&config) {
         Ok(engine) => Ok(engine),
         Err(error) => {
             tracing::warn!("no pooling allocator, instances start slower: {error:#}");
-            Ok(Engine::new(&handler_config()?)?)
+            Ok(Engine::new(&purpose.config()?)?)
         }
     }
 }
@@ -111,18 +146,22 @@ fn pooling(slots: u32) -> PoolingAllocationConfig {
     pool
 }
 
-/// Advances the epoch of `engine` until it is dropped. One thread for all instances.
+/// Advances the epoch of these engines until they are dropped. One thread for all instances.
 ///
 /// # Errors
 ///
 /// When the thread cannot be started.
 #[expect(clippy::disallowed_methods, reason = "a thread of its own that does nothing but tick")]
-pub fn start_ticker(engine: &Engine) -> std::io::Result<()> {
-    let weak = engine.weak();
+pub fn start_ticker(engines: &[&Engine]) -> std::io::Result<()> {
+    let mut engines: Vec<_> = engines.iter().map(|engine| engine.weak()).collect();
     std::thread::Builder::new().name("epoch".into()).spawn(move || {
-        while let Some(engine) = weak.upgrade() {
-            engine.increment_epoch();
-            drop(engine);
+        while !engines.is_empty() {
+            engines.retain(|engine| {
+                engine.upgrade().is_some_and(|engine| {
+                    engine.increment_epoch();
+                    true
+                })
+            });
             std::thread::sleep(EPOCH);
         }
     })?;

@@ -1,8 +1,9 @@
 //! What an uploaded file is, found out without compiling it.
 
+use super::engine::Purpose;
 use crate::api::{ApiError, ErrorCode};
 use crate::spec::World;
-use wasmparser::{Encoding, Parser, Payload};
+use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 
 /// What a component is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,12 +62,30 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, ApiError> {
     let (imports, exports) = top_level(wasm)?;
     let world = world_of(&exports)?;
     // Features are wasmtime's business; it validates again when it compiles.
-    if let Err(error) =
-        wasmparser::Validator::new_with_features(wasmparser::WasmFeatures::all()).validate_all(wasm)
-    {
+    if let Err(error) = Validator::new_with_features(WasmFeatures::all()).validate_all(wasm) {
         return Err(parse_error(&error));
     }
     Ok(Inspection { world, imports, exports })
+}
+
+/// What a valid component of this world has to be compiled for.
+pub fn purpose(world: World, wasm: &[u8]) -> Purpose {
+    match Purpose::of_world(world) {
+        [only] => *only,
+        _ if is_async(wasm) => Purpose::AsyncHandler,
+        _ => Purpose::Handler,
+    }
+}
+
+/// Whether anything in it needs asynchronous calls.
+fn is_async(wasm: &[u8]) -> bool {
+    let asynchronous = WasmFeatures::CM_ASYNC
+        | WasmFeatures::CM_MORE_ASYNC_BUILTINS
+        | WasmFeatures::CM_ASYNC_STACKFUL
+        | WasmFeatures::CM_THREADING
+        | WasmFeatures::CM_ERROR_CONTEXT;
+    let others = WasmFeatures::all().difference(asynchronous);
+    Validator::new_with_features(others).validate_all(wasm).is_err()
 }
 
 /// Names imported and exported by the outermost component.
