@@ -26,6 +26,7 @@ use crate::spec::DeploymentName;
 use crate::store::Store;
 use dashmap::DashMap;
 use std::sync::Arc;
+use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 /// Locks kept before those nobody holds are thrown away.
@@ -55,6 +56,7 @@ pub struct Control {
     component_bytes_max: u64,
     /// Whether guests may make the host panic.
     fault_injection: bool,
+    heavy: Handle,
     /// One lock per name that is being changed, of deployments and policies alike.
     changing: DashMap<String, Arc<tokio::sync::Mutex<()>>>,
 }
@@ -73,6 +75,8 @@ pub struct Setup {
     pub component_bytes_max: u64,
     /// Whether guests may make the host panic; for tests.
     pub fault_injection: bool,
+    /// The threads of guests that compute for long.
+    pub heavy: Handle,
 }
 
 impl Control {
@@ -97,6 +101,7 @@ impl Control {
             native: setup.native,
             component_bytes_max: setup.component_bytes_max,
             fault_injection: setup.fault_injection,
+            heavy: setup.heavy,
             changing: DashMap::new(),
         }))
     }

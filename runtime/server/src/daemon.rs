@@ -12,18 +12,25 @@ use crate::spec::DEFAULT_POLICY;
 use crate::store::{self, Store};
 use crate::wasm::compile::CompileLimits;
 use anyhow::Context as _;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing_subscriber::EnvFilter;
 
 /// Connections the kernel holds before they are accepted. The kernel's own limit counts too.
 const BACKLOG: u32 = 4096;
+/// More descriptors are not asked for; every connection takes memory as well.
+const DESCRIPTORS_MAX: u64 = 1 << 20;
+/// Descriptors that clients do not get.
+const DESCRIPTORS_KEPT: u64 = 512;
 /// How often the end of draining is looked for.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 
@@ -32,9 +39,10 @@ const DRAIN_POLL: Duration = Duration::from_millis(10);
 /// # Errors
 ///
 /// When something the server needs cannot be had: its folder, its ports, wasmtime.
-pub async fn run(config: ServerConfig, fault_injection: bool) -> anyhow::Result<()> {
+pub async fn run(config: ServerConfig, heavy: Handle, fault_injection: bool) -> anyhow::Result<()> {
     init_logging(config.log_format);
     clock::now(); // The clock starts with the server.
+    let descriptors = raise_descriptor_limit();
     store::ignore_sigxfsz();
     forbid_core_files();
     let store = Arc::new(Store::open(&config.data).map_err(anyhow::Error::from)?);
@@ -61,6 +69,7 @@ pub async fn run(config: ServerConfig, fault_injection: bool) -> anyhow::Result<
         store,
         library,
         native: Arc::clone(&native),
+        heavy,
         slots: config.slots,
         component_bytes_max: config.max_component_size,
         fault_injection,
@@ -69,7 +78,7 @@ pub async fn run(config: ServerConfig, fault_injection: bool) -> anyhow::Result<
     control.restore().await;
     let stop = CancellationToken::new();
     let connections = TaskTracker::new();
-    let ingress = Ingress::new(Arc::clone(&control.dispatch));
+    let ingress = Ingress::new(Arc::clone(&control.dispatch), connections_max(descriptors));
     let serving = tokio::spawn(ingress.run(data_plane, stop.clone(), connections.clone()));
     let admin = Admin {
         control: Arc::clone(&control),
@@ -147,6 +156,32 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Scripts wait for these lines.
+/// Asks for as many descriptors as the system allows, and says how many there are: a shell gives a
+/// thousand, each connection takes one.
+fn raise_descriptor_limit() -> u64 {
+    let mut limit = getrlimit(Resource::Nofile);
+    let allowed = limit.maximum.unwrap_or(DESCRIPTORS_MAX).min(DESCRIPTORS_MAX);
+    let current = limit.current.unwrap_or(u64::MAX);
+    if current >= allowed {
+        return current;
+    }
+    limit.current = Some(allowed);
+    match setrlimit(Resource::Nofile, limit) {
+        Ok(()) => allowed,
+        Err(error) => {
+            tracing::warn!("cannot ask for more than {current} file descriptors: {error}");
+            current
+        }
+    }
+}
+
+/// How many connections clients may have: the rest of the server keeps some descriptors, so that
+/// the admin API can be reached whatever they do.
+fn connections_max(descriptors: u64) -> usize {
+    let kept = DESCRIPTORS_KEPT.min(descriptors / 2);
+    usize::try_from(descriptors - kept).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
+}
+
 fn announce((data_plane, admin_api): (SocketAddr, SocketAddr)) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "data plane  http://{data_plane}")?;
@@ -178,7 +213,7 @@ impl Signals {
 
 fn init_logging(format: LogFormat) {
     let filter = EnvFilter::try_from_env("SAMOVAR_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("warn,samovar=info"));
+        .unwrap_or_else(|_| EnvFilter::new("warn,samovar=info,h2=error"));
     let is_terminal = std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

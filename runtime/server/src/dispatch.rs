@@ -209,7 +209,9 @@ impl Dispatch {
         let is_head = request.method() == http::Method::HEAD;
         let mut notes = Notes { recording, units: None };
         if let Some(workload) = &live.workload {
-            let (units, measured) = work::measure(workload, &deployment.work, request).await?;
+            let longest = live.request_limits.request_timeout;
+            let (units, measured) =
+                work::measure(workload, &deployment.work, request, longest).await?;
             request = measured;
             notes.units = Some(units);
         }

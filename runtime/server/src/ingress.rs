@@ -4,19 +4,24 @@
 //! and streams the answer, without handing the request to another task where the handler is called
 //! in place.
 
+mod patient;
+
 use crate::clock;
 use crate::dispatch::{
     Dispatch, Failure, FailureCode, Inbound, Overflow, RequestBody, ResponseBody,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use patient::{Patient, Version};
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,6 +29,13 @@ use tokio_util::task::TaskTracker;
 const HEAD_BYTES_MAX: usize = 256 << 10;
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take nothing of what it is sent.
+const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often a silent client of HTTP/2 is asked whether it is there, and how long it may take to
+/// answer.
+const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+/// After there were as many connections as may be, new ones are let in after this.
+const CROWDED_PAUSE: Duration = Duration::from_millis(50);
 /// Streams one HTTP/2 connection may have open.
 const STREAMS_MAX: u32 = 1000;
 /// Who sent a request, proxies on the way included.
@@ -32,22 +44,29 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Everything a connection needs.
 pub struct Ingress {
     dispatch: Arc<Dispatch>,
-    http: auto::Builder<TokioExecutor>,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+    /// Connections there may be.
+    places: Arc<Semaphore>,
 }
 
 impl Ingress {
-    /// A data plane for what `dispatch` serves.
-    pub fn new(dispatch: Arc<Dispatch>) -> Arc<Self> {
-        let mut http = auto::Builder::new(TokioExecutor::new());
-        http.http1()
+    /// A data plane for what `dispatch` serves, with so many connections at most.
+    pub fn new(dispatch: Arc<Dispatch>, connections_max: usize) -> Arc<Self> {
+        let mut http1 = http1::Builder::new();
+        http1
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(HEAD_BYTES_MAX);
-        http.http2()
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
             .timer(TokioTimer::new())
+            .keep_alive_interval(PING.0)
+            .keep_alive_timeout(PING.1)
             .max_concurrent_streams(STREAMS_MAX)
             .max_header_list_size(HEAD_BYTES_MAX as u32);
-        Arc::new(Ingress { dispatch, http })
+        let places = Arc::new(Semaphore::new(connections_max));
+        Arc::new(Ingress { dispatch, http1, http2, places })
     }
 
     /// Accepts connections until `stop`, then lets those that are open finish their requests.
@@ -60,21 +79,43 @@ impl Ingress {
     ) {
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = self.accept(&listener) => accepted,
                 () = stop.cancelled() => return,
             };
             match accepted {
-                Ok((stream, peer)) => {
+                Ok((stream, peer, place)) => {
                     let connection = Arc::clone(&self).connection(stream, peer, stop.clone());
-                    connections.spawn(connection);
+                    connections.spawn(async move {
+                        connection.await;
+                        drop(place);
+                    });
                 }
                 Err(error) => {
-                    // Out of file descriptors, most likely: those of ended connections come back.
                     tracing::warn!("cannot accept a connection: {error}");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }
         }
+    }
+
+    /// The next connection, when there is a place for it. Until then it waits in the kernel.
+    async fn accept(
+        &self,
+        listener: &TcpListener,
+    ) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        let places = Arc::clone(&self.places);
+        let place = match Arc::clone(&places).try_acquire_owned() {
+            Ok(place) => place,
+            Err(_) => {
+                tracing::warn!("as many connections as descriptors allow: others wait");
+                let place = places.acquire_owned().await.expect("the semaphore is never closed");
+                // Else a crowd that comes and goes would be told of each time.
+                tokio::time::sleep(CROWDED_PAUSE).await;
+                place
+            }
+        };
+        let (stream, peer) = listener.accept().await?;
+        Ok((stream, peer, place))
     }
 
     async fn connection(
@@ -84,18 +125,38 @@ impl Ingress {
         stop: CancellationToken,
     ) {
         _ = stream.set_nodelay(true);
+        let version = tokio::select! {
+            version = patient::version(&stream, HEAD_TIMEOUT) => version,
+            () = stop.cancelled() => return,
+        };
+        let Some(version) = version else { return };
         let ingress = Arc::clone(&self);
         let service = hyper::service::service_fn(move |request| {
             let ingress = Arc::clone(&ingress);
             async move { Ok::<_, Infallible>(ingress.respond(request, peer).await) }
         });
-        let connection = self.http.serve_connection(TokioIo::new(stream), service);
-        let mut connection = std::pin::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let stream = TokioIo::new(Patient::new(stream, SEND_TIMEOUT));
+        let ended = match version {
+            Version::Http1 => {
+                let mut connection = pin!(self.http1.serve_connection(stream, service));
+                tokio::select! {
+                    ended = connection.as_mut() => ended,
+                    () = stop.cancelled() => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
+                }
+            }
+            // On the heap: it is large, and most connections are none of it.
+            Version::Http2 => {
+                let mut connection = Box::pin(self.http2.serve_connection(stream, service));
+                tokio::select! {
+                    ended = connection.as_mut() => ended,
+                    () = stop.cancelled() => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
+                }
             }
         };
         if let Err(error) = ended {

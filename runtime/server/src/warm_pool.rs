@@ -51,6 +51,8 @@ pub struct Shared {
     pub attention: Arc<Notify>,
     /// Where replicas start and live: with the requests, not with the control loops.
     pub runtime: Handle,
+    /// The threads of guests that compute for long.
+    pub heavy: Handle,
     /// Whether guests may make the host panic; for tests.
     pub fault_injection: bool,
     /// Instances that are saying goodbye.

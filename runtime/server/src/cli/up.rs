@@ -8,6 +8,7 @@ use clap::Args;
 use super::failure;
 use crate::config::{self, ServerSettings, Sources};
 use crate::daemon;
+use crate::wasm::replica::heavy;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,8 +52,14 @@ impl Up {
         let (config, warnings) = config::load(sources)?;
         warnings.iter().for_each(|warning| failure::warn(warning));
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        runtime
-            .context("start the async runtime")?
-            .block_on(daemon::run(config, self.enable_fault_injection))
+        let heavy = heavy::start().context("start the threads for long computations")?;
+        let done = runtime.context("start the async runtime")?.block_on(daemon::run(
+            config,
+            heavy.handle().clone(),
+            self.enable_fault_injection,
+        ));
+        // A guest that still computes has no more to say.
+        heavy.shutdown_background();
+        done
     }
 }

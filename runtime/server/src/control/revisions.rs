@@ -24,6 +24,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 
 /// What a component must export to get batches.
 const BATCH_EXPORT: &str = "samovar:handler/batch@0.1.";
@@ -50,7 +51,7 @@ impl Control {
             (Some(world), Some(component)) if wanted == 0 => {
                 let code = self.library.handler(component, called_as(&spec, world));
                 let surroundings = self.surroundings(name, &spec, parts)?;
-                try_start(&code, &spec, &surroundings).await?;
+                try_start(&code, &spec, &surroundings, &self.heavy).await?;
             }
             (Some(_), _) => {}
             // A replica that is too late says so itself, with what it was waiting for.
@@ -123,6 +124,7 @@ impl Control {
             slots: Arc::clone(&self.slots.places),
             attention: Arc::clone(&parts.attention),
             runtime: tokio::runtime::Handle::current(),
+            heavy: self.heavy.clone(),
             fault_injection: self.fault_injection,
             farewells: self.farewells.clone(),
         };
@@ -224,6 +226,7 @@ async fn try_start(
     code: &LazyCode,
     spec: &DeploymentSpec,
     surroundings: &Arc<Surroundings>,
+    heavy: &Handle,
 ) -> Result<(), ApiError> {
     let code = code.get().await?;
     let log = Arc::clone(&surroundings.log);
@@ -232,7 +235,7 @@ async fn try_start(
     let secrets = secrets(spec)?;
     surroundings.log.hide(secrets.values());
     let limits = guest_limits(spec, &secrets);
-    let making = Making { code: &code, limits: &limits, surroundings, output: &output };
+    let making = Making { code: &code, limits: &limits, surroundings, output: &output, heavy };
     let start = Instance::start(making, end, drop);
     match tokio::time::timeout(spec.limits.start_timeout, start).await {
         Ok(Ok(_instance)) => Ok(()),

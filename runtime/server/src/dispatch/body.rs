@@ -29,17 +29,29 @@ pub fn empty() -> WasiBody {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
+/// Whether a frame is data, and none of it. Such frames say nothing, and clients of HTTP/2 that get
+/// many of them take that for an attack.
+fn is_empty(frame: &Frame<Bytes>) -> bool {
+    frame.data_ref().is_some_and(Bytes::is_empty)
+}
+
 /// Reads a whole request's body, which is within its limit.
 ///
 /// # Errors
 ///
-/// When it breaks off, which it also does if it is too large.
-pub async fn read(body: WasiBody) -> Result<Bytes, Failure> {
-    let read = body.collect().await.map_err(|error| {
-        let message = format!("the request's body broke off: {error}");
-        Failure::new(FailureCode::RequestAborted, message)
-    });
-    Ok(read?.to_bytes())
+/// When it breaks off, which it also does if it is too large, or is not there after `longest`.
+pub async fn read(body: WasiBody, longest: Duration) -> Result<Bytes, Failure> {
+    match tokio::time::timeout(longest, body.collect()).await {
+        Ok(Ok(read)) => Ok(read.to_bytes()),
+        Ok(Err(error)) => {
+            let message = format!("the request's body broke off: {error}");
+            Err(Failure::new(FailureCode::RequestAborted, message))
+        }
+        Err(_) => {
+            let message = format!("the request's body was not complete within {longest:?}");
+            Err(Failure::new(FailureCode::RequestTimeout, message))
+        }
+    }
 }
 
 /// A request's body on its way to a guest.
@@ -78,10 +90,13 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, WasiError>>> {
-        let frame = match std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
-            Some(Ok(frame)) => frame,
-            Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
-            None => return Poll::Ready(None),
+        let frame = loop {
+            match std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+                Some(Ok(frame)) if is_empty(&frame) => {}
+                Some(Ok(frame)) => break frame,
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                None => return Poll::Ready(None),
+            }
         };
         let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
         match self.left.checked_sub(bytes) {
@@ -271,9 +286,14 @@ impl StreamBody {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
-        let frame = match self.pieces.pop_front() {
-            Some(piece) => Poll::Ready(Some(Ok(piece))),
-            None => Pin::new(&mut self.inner).poll_frame(cx),
+        let frame = loop {
+            let frame = match self.pieces.pop_front() {
+                Some(piece) => Poll::Ready(Some(Ok(piece))),
+                None => Pin::new(&mut self.inner).poll_frame(cx),
+            };
+            if !matches!(&frame, Poll::Ready(Some(Ok(frame))) if is_empty(frame)) {
+                break frame;
+            }
         };
         let Poll::Ready(frame) = frame else {
             std::task::ready!(self.poll_stalled(cx));

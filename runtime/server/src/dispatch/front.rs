@@ -291,7 +291,7 @@ impl Inbound {
     pub async fn read(self, revision: &Revision) -> Result<(Inbound, Bytes), Failure> {
         let (parts, body) = self.request.into_parts();
         super::check_limits(&revision.request_limits, &parts)?;
-        let read = read(body).await;
+        let read = read(body, revision.request_limits.request_timeout).await;
         let body = read.map_err(|failure| super::call::too_large_or(&self.overflow, failure))?;
         let request = Request::from_parts(parts, empty());
         Ok((Inbound { request, ..self }, body))

@@ -6,6 +6,7 @@ use crate::deployment::{WorkTally, Workload};
 use http::Request;
 use samovar_core::pool::Outcome;
 use std::sync::Arc;
+use std::time::Duration;
 use wasmtime_wasi_http::WasiBody;
 
 /// Bytes of a body that are looked into for its work; a larger one counts the default.
@@ -45,11 +46,13 @@ impl Drop for Units {
     }
 }
 
-/// Measures a request. Its body is read for that only if the number is in there.
+/// Measures a request. Its body is read for that only if the number is in there; it may take
+/// `longest` to come.
 pub async fn measure(
     workload: &Workload,
     tally: &Arc<WorkTally>,
     request: Request<WasiBody>,
+    longest: Duration,
 ) -> Result<(Units, Request<WasiBody>), Failure> {
     let length = http_body::Body::size_hint(request.body()).exact();
     let is_short = length.is_some_and(|length| length <= LOOKED_INTO_MAX);
@@ -58,7 +61,7 @@ pub async fn measure(
         return Ok((Units::new(tally, units), request));
     }
     let (parts, body) = request.into_parts();
-    let body = read(body).await?;
+    let body = read(body, longest).await?;
     let units = workload.units(&parts.headers, Some(&body));
     Ok((Units::new(tally, units), Request::from_parts(parts, full(body))))
 }

@@ -107,7 +107,8 @@ impl WarmPool {
             place: Some(place),
             farewell: Some(self.shared.farewells.token()),
         };
-        let making = Making { code: &code, limits, surroundings, output: &output };
+        let heavy = &self.shared.heavy;
+        let making = Making { code: &code, limits, surroundings, output: &output, heavy };
         let start = Instance::start(making, end, on_exit);
         match tokio::time::timeout(self.settings.start_timeout, start).await {
             Ok(Ok(instance)) => Ok(Body::Guest(instance)),

@@ -6,6 +6,7 @@
 //! requests are sent there.
 
 mod guarded;
+pub mod heavy;
 mod life;
 mod service;
 mod sync;
@@ -22,6 +23,7 @@ pub use service::AsyncInstance;
 use std::sync::Arc;
 use std::time::Duration;
 pub use sync::{Ended, SyncCall, SyncInstance};
+use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -56,6 +58,8 @@ pub struct Making<'a> {
     pub surroundings: &'a Arc<Surroundings>,
     /// Where its output goes.
     pub output: &'a GuestOutput,
+    /// The threads it computes on if it does so for long.
+    pub heavy: &'a Handle,
 }
 
 /// An instance that is ready to serve.
@@ -79,7 +83,7 @@ impl Instance {
         end: End,
         on_exit: impl FnOnce(String) + Send + 'static,
     ) -> wasmtime::Result<Instance> {
-        let Making { code, limits, surroundings, output } = making;
+        let Making { code, limits, surroundings, output, heavy } = making;
         let end = End { farewell: end.farewell.filter(|_| code.life.is_some()), ..end };
         let vitals = Arc::new(Vitals::default());
         let is_async = matches!(code.handler, Handler::Async(..));
@@ -95,15 +99,16 @@ impl Instance {
             Handler::Sync(indices) => {
                 let proxy = indices.load(&mut store, &instance)?;
                 let entry = sync::Entry::Http(proxy);
-                Instance::Sync(Box::new(SyncInstance::new(store, entry, vitals, life, end)))
+                Instance::Sync(Box::new(SyncInstance::new(store, entry, vitals, life, end, heavy)))
             }
             Handler::Batch(indices) => {
                 let entry = sync::Entry::Batch(indices.load(&mut store, &instance)?);
-                Instance::Sync(Box::new(SyncInstance::new(store, entry, vitals, life, end)))
+                Instance::Sync(Box::new(SyncInstance::new(store, entry, vitals, life, end, heavy)))
             }
             Handler::Async(indices) => {
                 let service = indices.load(&mut store, &instance)?;
-                Instance::Async(AsyncInstance::start(store, service, vitals, life, end, on_exit))
+                let driver = service::Driver::new(service, &vitals, life, end);
+                Instance::Async(AsyncInstance::start(store, driver, heavy, on_exit))
             }
         })
     }

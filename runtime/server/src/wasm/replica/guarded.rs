@@ -17,11 +17,6 @@ impl<F, M> Guarded<F, M> {
     pub fn new(inner: F, meter: M) -> Self {
         Guarded { inner, meter }
     }
-
-    /// What measures.
-    pub fn meter(&self) -> &M {
-        &self.meter
-    }
 }
 
 impl<F, M, T> Future for Guarded<F, M>

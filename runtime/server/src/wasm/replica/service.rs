@@ -1,6 +1,7 @@
 //! Instances of WASI 0.3 handlers, which serve many requests at a time.
 
 use super::guarded::Guarded;
+use super::heavy::Movable;
 use super::life::Life;
 use super::{End, Reply, ReplySender, Vitals};
 use crate::calls::Running;
@@ -10,6 +11,7 @@ use futures::stream::{FuturesUnordered, Stream as _};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use wasmtime::component::Accessor;
 use wasmtime::{AsContextMut as _, Store};
@@ -34,16 +36,16 @@ struct Call {
 impl AsyncInstance {
     pub(super) fn start(
         store: Store<Guest>,
-        service: Service,
-        vitals: Arc<Vitals>,
-        life: Option<Life>,
-        end: End,
+        driver: Driver,
+        heavy: &Handle,
         on_exit: impl FnOnce(String) + Send + 'static,
     ) -> Self {
         let (calls, receiver) = mpsc::unbounded_channel();
-        let driver = Driver { service, vitals: Arc::clone(&vitals), life, end };
+        let vitals = Arc::clone(&driver.vitals);
+        let life = Box::pin(driver.run(store, receiver));
+        let life = Movable::new(life, Arc::clone(&vitals), heavy.clone());
         tokio::spawn(async move {
-            if let Err(error) = driver.run(store, receiver).await {
+            if let Err(error) = life.await {
                 on_exit(format!("{error:#}"));
             }
         });
@@ -68,7 +70,8 @@ impl AsyncInstance {
 /// Ready when the host has taken in the request, or failed to.
 type Sent = Pin<Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>>;
 
-struct Driver {
+/// What drives an instance.
+pub(super) struct Driver {
     service: Service,
     vitals: Arc<Vitals>,
     life: Option<Life>,
@@ -76,6 +79,15 @@ struct Driver {
 }
 
 impl Driver {
+    pub(super) fn new(
+        service: Service,
+        vitals: &Arc<Vitals>,
+        life: Option<Life>,
+        end: End,
+    ) -> Self {
+        Driver { service, vitals: Arc::clone(vitals), life, end }
+    }
+
     async fn run(
         self,
         mut store: Store<Guest>,

@@ -3,6 +3,7 @@
 use super::super::bindings::BatchHandler;
 use super::super::bindings::batch;
 use super::guarded::Guarded;
+use super::heavy::Movable;
 use super::life::Life;
 use super::{End, Reply, ReplySender, Vitals};
 use crate::calls::Running;
@@ -13,6 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::Store;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
@@ -32,6 +34,8 @@ pub struct SyncInstance {
     entry: Entry,
     vitals: Arc<Vitals>,
     life: Option<Life>,
+    /// The threads it computes on if it does so for long.
+    heavy: Handle,
     /// How long it may take to say goodbye.
     grace: Duration,
     /// Below the store: given back after it is dropped.
@@ -45,8 +49,10 @@ impl SyncInstance {
         vitals: Arc<Vitals>,
         life: Option<Life>,
         end: End,
+        heavy: &Handle,
     ) -> Self {
-        SyncInstance { store, entry, vitals, life, grace: end.grace, _place: end.place }
+        let heavy = heavy.clone();
+        SyncInstance { store, entry, vitals, life, heavy, grace: end.grace, _place: end.place }
     }
 
     /// Calls the handler. The future is the whole call and gives the instance back; the head of the
@@ -70,16 +76,17 @@ impl SyncInstance {
         self.turn(running, |instance| Box::pin(instance.run_batch(requests)))
     }
 
-    fn turn<T>(
+    fn turn<T: Send + 'static>(
         mut self: Box<Self>,
         running: Option<Arc<Running>>,
         run: impl FnOnce(Box<Self>) -> CallRun<T>,
     ) -> InPlace<T> {
-        let vitals = Arc::clone(&self.vitals);
+        let (vitals, heavy) = (Arc::clone(&self.vitals), self.heavy.clone());
         vitals.renew();
         self.store.set_epoch_deadline(1);
         self.store.data_mut().serve(running);
-        InPlace { inner: Guarded::new(run(self), vitals) }
+        let guest = Guarded::new(run(self), Arc::clone(&vitals));
+        InPlace { inner: Movable::new(guest, vitals, heavy) }
     }
 
     async fn run(
@@ -107,8 +114,9 @@ impl SyncInstance {
 
     fn ended<T>(mut self: Box<Self>, result: wasmtime::Result<T>) -> Ended<T> {
         self.store.data_mut().serve(None);
-        if result.is_err() {
-            self.vitals.note_failed();
+        match &result {
+            Ok(_) => self.vitals.note_ended(),
+            Err(_) => self.vitals.note_failed(),
         }
         Ended { instance: self, result }
     }
@@ -164,8 +172,8 @@ pub struct Ended<T = ()> {
 type CallRun<T> = Pin<Box<dyn Future<Output = wasmtime::Result<Ended<T>>> + Send>>;
 
 /// A running call of a [`SyncInstance`]. It fails only if the host panicked.
-pub struct InPlace<T> {
-    inner: Guarded<CallRun<T>, Arc<Vitals>>,
+pub struct InPlace<T: Send + 'static> {
+    inner: Movable<Guarded<CallRun<T>, Arc<Vitals>>>,
 }
 
 /// A call with one request.
@@ -173,14 +181,14 @@ pub type SyncCall = InPlace<()>;
 /// A call with many.
 pub type BatchCall = InPlace<Vec<Result<batch::Response, String>>>;
 
-impl<T> InPlace<T> {
+impl<T: Send + 'static> InPlace<T> {
     /// How the instance is doing.
     pub fn vitals(&self) -> &Arc<Vitals> {
-        self.inner.meter()
+        self.inner.vitals()
     }
 }
 
-impl<T> Future for InPlace<T> {
+impl<T: Send + 'static> Future for InPlace<T> {
     type Output = wasmtime::Result<Ended<T>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

@@ -1,6 +1,7 @@
 //! How one instance is doing.
 
 use crate::clock;
+use crate::wasm::engine::EPOCH;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
@@ -16,6 +17,8 @@ pub struct Vitals {
     turn_started_nanos: AtomicU64,
     exceeded: AtomicBool,
     failed: AtomicBool,
+    heavy: AtomicBool,
+    long_turns: AtomicU64,
 }
 
 impl Vitals {
@@ -56,11 +59,43 @@ impl Vitals {
         self.failed.load(Acquire)
     }
 
+    /// Whether the instance computes for long and does so apart from the others.
+    pub fn is_heavy(&self) -> bool {
+        self.heavy.load(Relaxed)
+    }
+
+    /// The instance computes for long.
+    pub(super) fn note_heavy(&self) {
+        self.heavy.store(true, Relaxed);
+    }
+
+    /// The instance does not compute for long any more.
+    pub(super) fn note_light(&self) {
+        self.heavy.store(false, Relaxed);
+    }
+
+    /// A request has ended: it says what the next one will be like.
+    pub(super) fn note_ended(&self) {
+        if self.is_heavy() && self.used() < EPOCH {
+            self.note_light();
+        }
+    }
+
+    /// Turns that took an epoch or more.
+    pub(super) fn long_turns(&self) -> u64 {
+        self.long_turns.load(Relaxed)
+    }
+
     pub(super) fn turn<R>(&self, work: impl FnOnce() -> R) -> R {
         let started = clock::now().as_nanos();
         self.turn_started_nanos.store(started, Relaxed);
         let result = work();
-        self.used_nanos.fetch_add(clock::now().as_nanos().saturating_sub(started), Relaxed);
+        let nanos = clock::now().as_nanos().saturating_sub(started);
+        self.used_nanos.fetch_add(nanos, Relaxed);
+        if nanos >= EPOCH.as_nanos() as u64 {
+            self.long_turns.fetch_add(1, Relaxed);
+            self.note_heavy();
+        }
         result
     }
 }

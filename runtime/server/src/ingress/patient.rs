@@ -1,0 +1,200 @@
+//! Patience with clients, and its end: with those that say nothing, and those that take nothing.
+
+use rustix::net::RecvFlags;
+use std::future::Future as _;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+/// What a client of HTTP/2 says first; RFC 9113, section 3.4.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0 or 1.1.
+    Http1,
+    /// HTTP/2, without having asked for it before.
+    Http2,
+}
+
+/// Waits until a client has said what it speaks, and leaves it to be read. None if it says too
+/// little within `longest`, or leaves.
+pub async fn version(stream: &TcpStream, longest: Duration) -> Option<Version> {
+    let peek = || {
+        let mut said = [0; PREFACE.len()];
+        let (count, _) = rustix::net::recv(stream, &mut said, RecvFlags::PEEK)?;
+        if count == 0 {
+            return Ok(None);
+        }
+        match &said[..count] {
+            said if !PREFACE.starts_with(said) => Ok(Some(Version::Http1)),
+            said if said.len() == PREFACE.len() => Ok(Some(Version::Http2)),
+            // Looked at again when there is more.
+            _ => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    };
+    tokio::time::timeout(longest, stream.async_io(Interest::READABLE, peek)).await.ok()?.ok()?
+}
+
+/// A connection whose client must take what it is sent: if it takes nothing for `longest`, writing
+/// fails.
+pub struct Patient<S> {
+    stream: S,
+    longest: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Whether the timer runs: only while there is something the client does not take.
+    is_armed: bool,
+}
+
+impl<S> Patient<S> {
+    /// Waits for the client of `stream` for so long.
+    pub fn new(stream: S, longest: Duration) -> Self {
+        Patient { stream, longest, timer: None, is_armed: false }
+    }
+
+    /// An error if the client has not taken anything for too long.
+    fn check<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.is_armed = false;
+            return written;
+        }
+        let longest = self.longest;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(longest)));
+        if !self.is_armed {
+            self.is_armed = true;
+            timer.as_mut().reset(Instant::now() + longest);
+        }
+        std::task::ready!(timer.as_mut().poll(cx));
+        let message = format!("the client has taken nothing for {longest:?}");
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, message)))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.check(written, cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.check(written, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(client, listener.accept());
+        (client.unwrap(), accepted.unwrap().0)
+    }
+
+    /// What is found of a client that says these pieces, one after the other.
+    async fn found(pieces: &[&[u8]], leaves: bool) -> Option<Version> {
+        let (mut client, server) = pair().await;
+        let said = async {
+            for piece in pieces {
+                client.write_all(piece).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            if leaves {
+                drop(client);
+            } else {
+                std::future::pending::<()>().await;
+            }
+        };
+        let mut said = std::pin::pin!(said);
+        let version = version(&server, Duration::from_millis(400));
+        let mut version = std::pin::pin!(version);
+        loop {
+            tokio::select! {
+                biased;
+                version = &mut version => return version,
+                () = &mut said, if leaves => return version.await,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_words_tell() {
+        assert_eq!(found(&[b"GET / HTTP/1.1\r\n"], false).await, Some(Version::Http1));
+        assert_eq!(found(&[b"P", b"OST"], false).await, Some(Version::Http1));
+        assert_eq!(found(&[PREFACE], false).await, Some(Version::Http2));
+        assert_eq!(
+            found(&[&PREFACE[..3], &PREFACE[3..20], &PREFACE[20..]], false).await,
+            Some(Version::Http2)
+        );
+    }
+
+    #[tokio::test]
+    async fn silence_ends() {
+        assert_eq!(found(&[], false).await, None);
+        assert_eq!(found(&[&PREFACE[..9]], false).await, None);
+        assert_eq!(found(&[], true).await, None);
+        assert_eq!(found(&[b"P"], true).await, None);
+    }
+
+    #[tokio::test]
+    async fn who_takes_nothing_is_left() {
+        let (mut client, server) = pair().await;
+        let mut server = Patient::new(server, Duration::from_millis(100));
+        let sent = server.write_all(&vec![0; 64 << 20]).await;
+        assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        // One that takes something now and then is waited for.
+        let (mut slow, server) = pair().await;
+        let mut server = Patient::new(server, Duration::from_millis(400));
+        let sent = tokio::spawn(async move { server.write_all(&vec![0; 16 << 20]).await });
+        let mut taken = vec![0; 1 << 20];
+        for _ in 0..16 {
+            slow.read_exact(&mut taken).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+        sent.await.unwrap().unwrap();
+        _ = client.shutdown().await;
+    }
+}
