@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use bytes::Bytes;
 use http::Method;
 use samovar_tests::{Http, Reply, Samovar, http::full, paths, status};
@@ -103,14 +103,14 @@ impl Server {
             return Self::samovar(wanted, world).await;
         }
         let folder = tempfile::Builder::new().prefix("p").tempdir().context("make a folder")?;
-        let baseline = start(&wanted, folder.path());
-        let baseline = baseline.with_context(|| complaint(folder.path()))?;
+        let baseline =
+            start(&wanted, folder.path()).map_err(|error| explained(error, folder.path()))?;
         let (address, tree) = (baseline.address, Tree::of(baseline.pid()));
         let other = Other { _baseline: baseline, folder };
         let mut server = Self::of(&wanted, address, tree, Process::Other(other));
         if let Err(error) = server.answers(wanted.workload).await {
             let Some(Process::Other(other)) = &server.process else { return Err(error) };
-            return Err(error.context(complaint(other.folder.path())));
+            return Err(explained(error, other.folder.path()));
         }
         Ok(server)
     }
@@ -267,9 +267,12 @@ fn start(wanted: &Wanted<'_>, folder: &Path) -> Result<Baseline> {
     Baseline::printing(command.current_dir(folder))
 }
 
-/// The end of what it complained.
-fn complaint(folder: &Path) -> String {
+/// The error with the end of what the server complained, if it did.
+fn explained(error: Error, folder: &Path) -> Error {
     let text = fs::read(folder.join(COMPLAINTS)).unwrap_or_default();
     let end = text.len().saturating_sub(COMPLAINT_BYTES);
-    String::from_utf8_lossy(&text[end..]).into_owned()
+    match String::from_utf8_lossy(&text[end..]).trim() {
+        "" => error,
+        complaint => error.context(complaint.to_owned()),
+    }
 }

@@ -3,14 +3,16 @@
 #[path = "../../../tests/fixtures/json-transform/src/transform.rs"]
 pub mod transform;
 
-use std::thread;
+use std::{io::Cursor, thread};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
+use image::{ImageFormat, ImageReader, RgbImage, codecs::jpeg::JpegEncoder};
 use serde_json::{Value, json};
 
 /// Of the picture that becomes a thumbnail, in pixels.
 const PICTURE: (u32, u32) = (1024, 768);
+const PICTURE_QUALITY: u8 = 85;
 /// The longest side of a thumbnail, unless it is asked for another one.
 const THUMBNAIL_SIDE: u32 = 128;
 /// Orders in the body of `json`, which make it about 2 KB long.
@@ -30,7 +32,7 @@ pub enum Workload {
     Echo1k,
     /// A body of 1 MiB comes back.
     Echo1m,
-    /// A picture in PNG becomes a small one.
+    /// A picture in JPEG becomes a small one in PNG.
     Thumbnail,
     /// A list of orders in JSON is filtered and summed up.
     Json,
@@ -136,7 +138,7 @@ impl Workload {
         match self {
             Self::Hello | Self::Sleep => "",
             Self::Echo1k | Self::Echo1m => "application/octet-stream",
-            Self::Thumbnail => "image/png",
+            Self::Thumbnail => "image/jpeg",
             Self::Json => "application/json",
         }
     }
@@ -203,26 +205,20 @@ fn orders() -> Vec<u8> {
 fn picture() -> Vec<u8> {
     let (width, height) = PICTURE;
     let mut random = fastrand::Rng::with_seed(3);
-    let mut pixel = |x: u32, y: u32| {
+    let picture = RgbImage::from_fn(width, height, |x, y| {
         let (x, y) = (x as f32 / width as f32, y as f32 / height as f32);
         let waves = [(9.0 * x + 4.0 * y).sin(), (5.0 * x - 7.0 * y).sin(), (8.0 * x * y).cos()];
-        waves.map(|wave| (120.0 + 100.0 * wave) as u8 + random.u8(0..6))
-    };
-    let places = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
-    let pixels: Vec<u8> = places.flat_map(|(x, y)| pixel(x, y)).collect();
+        image::Rgb(waves.map(|wave| (120.0 + 100.0 * wave) as u8 + random.u8(0..16)))
+    });
     let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, width, height);
-    encoder.set_color(png::ColorType::Rgb);
-    let mut writer = encoder.write_header().expect("the header is well-formed");
-    writer.write_image_data(&pixels).expect("as many bytes as pixels");
-    writer.finish().expect("the picture is complete");
+    let encoder = JpegEncoder::new_with_quality(&mut file, PICTURE_QUALITY);
+    picture.write_with_encoder(encoder).expect("there is room in memory");
     file
 }
 
 /// Width and height of a PNG.
 fn sides(file: &[u8]) -> Option<(u32, u32)> {
-    let reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().ok()?;
-    Some((reader.info().width, reader.info().height))
+    ImageReader::with_format(Cursor::new(file), ImageFormat::Png).into_dimensions().ok()
 }
 
 #[cfg(test)]
@@ -242,8 +238,10 @@ mod tests {
         assert_eq!(Workload::Echo1m.body().len(), 1 << 20);
         assert!((1500..3000).contains(&orders().len()), "{}", orders().len());
         let picture = picture();
-        assert_eq!(sides(&picture), Some(PICTURE));
-        assert!((1 << 18..1 << 21).contains(&picture.len()), "{}", picture.len());
+        // As that of a camera with so many pixels.
+        assert!((100_000..400_000).contains(&picture.len()), "{}", picture.len());
+        let read = image::load_from_memory_with_format(&picture, ImageFormat::Jpeg).unwrap();
+        assert_eq!((read.width(), read.height()), PICTURE);
     }
 
     #[test]
