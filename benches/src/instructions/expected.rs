@@ -50,7 +50,7 @@ impl Expected {
         for Measured { name, instructions, allocations, .. } in measured {
             for (what, now) in [("instructions", instructions), ("allocations", allocations)] {
                 let then = self.loads.get(*name).and_then(|load| load[what].as_f64());
-                // Without a number in the repository the comparison is no number, and the bar is missed.
+                // Without one there, the comparison is no number, and the bar is missed.
                 let then = then.unwrap_or(f64::NAN);
                 let rise = (now / then - 1.0) * 100.0;
                 if rise < -CHANGE_MAX {
