@@ -112,7 +112,12 @@ async fn connections_without_a_whole_head_are_closed() {
     let began = Usage::of(samovar.pid().as_raw_nonzero().get());
     let mut left = JoinSet::new();
     for (what, text) in [
+        ("nothing", ""),
         ("a letter", "G"),
+        ("a letter of HTTP/2", "P"),
+        ("half a preface", "PRI * HT"),
+        ("a preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        ("a preface and settings", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"),
         ("half a head", "GET /hello HTTP/1.1\r\nhost"),
         ("one request", "GET /hello HTTP/1.1\r\nhost: x\r\n\r\n"),
         ("one and a half", "GET /hello HTTP/1.1\r\nhost: x\r\n\r\nGET /"),
@@ -130,6 +135,49 @@ async fn connections_without_a_whole_head_are_closed() {
     }
     let now = Usage::of(samovar.pid().as_raw_nonzero().get());
     assert!(now.descriptors <= began.descriptors, "{began}, then {now}");
+    samovar.stop().await;
+}
+
+/// A body that does not come is answered for, whoever wants it whole.
+#[tokio::test]
+async fn bodies_that_never_end_are_given_up() {
+    let native = Native::start().await;
+    let limits = json!({"limits": {"request_timeout": "1s"}});
+    native.deploy("native", limits.clone()).await;
+    let batching = with(limits.clone(), json!({"batching": {"timeout_batching": "1ms"}}));
+    native.deploy_guest("batch", "fixture-batch-behave", with(fixed(1), batching)).await;
+    let schema = with(limits.clone(), json!({"input_schema": true}));
+    native.deploy_guest("checked", "echo", with(fixed(1), schema)).await;
+    native.deploy_guest("old", BEHAVE, with(fixed(1), limits.clone())).await;
+    native.deploy_guest("new", BEHAVE_ASYNC, with(fixed(1), limits)).await;
+    for path in ["native/echo", "old/echo-length", "new/echo-length", "batch", "checked"] {
+        let mut raw = Raw::connect(native.http.address()).await;
+        let text = post(path);
+        raw.write(&text[..text.len() - 3]).await;
+        let answer = raw.read_answer_to("POST").await;
+        assert!(matches!(answer.status, 408 | 504), "{path}: {answer:?}");
+    }
+    native.stop().await;
+}
+
+/// A client may be slow, but not for ever: others want the place that it holds.
+#[tokio::test]
+async fn who_does_not_read_loses_its_place() {
+    let samovar = Samovar::start().await;
+    let limits = json!({"limits": {"stall_timeout": "1s"}});
+    samovar.deploy("old", BEHAVE, with(fixed(1), limits.clone())).await;
+    let one = with(limits, json!({"concurrency": 1}));
+    samovar.deploy("new", BEHAVE_ASYNC, with(fixed(1), one)).await;
+    for name in ["old", "new"] {
+        let mut raw = Raw::connect_narrow(samovar.http.address()).await;
+        raw.write(&format!(
+            "GET /{name}/big-body?bytes={ANSWER_BYTES} HTTP/1.1\r\nhost: x\r\n\r\n"
+        ))
+        .await;
+        raw.take_byte().await.expect("the answer has begun");
+        samovar.wait_status(name, "a free place", |status| status["ongoing"] == 0).await;
+        samovar.http.get(&format!("/{name}/ok")).await.expect(200);
+    }
     samovar.stop().await;
 }
 

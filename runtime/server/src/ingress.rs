@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use patient::{Patient, Version};
+use patient::{Patience, Patient, Version};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -29,11 +29,12 @@ use tokio_util::task::TaskTracker;
 const HEAD_BYTES_MAX: usize = 256 << 10;
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a client may take nothing of what it is sent.
+/// How long a client may take nothing of what it is sent, where no deployment says how long its
+/// answers may stand still.
 const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a silent client of HTTP/2 is asked whether it is there, and how long it may take to
 /// answer.
-const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
 /// After there were as many connections as may be, new ones are let in after this.
 const CROWDED_PAUSE: Duration = Duration::from_millis(50);
 /// Streams one HTTP/2 connection may have open.
@@ -131,11 +132,20 @@ impl Ingress {
         };
         let Some(version) = version else { return };
         let ingress = Arc::clone(&self);
+        let patience = Arc::new(Patience::new(SEND_TIMEOUT));
+        // Answers of HTTP/2 share a connection, which moves on if one of them does not.
+        let of_answers = (version == Version::Http1).then(|| Arc::clone(&patience));
         let service = hyper::service::service_fn(move |request| {
-            let ingress = Arc::clone(&ingress);
-            async move { Ok::<_, Infallible>(ingress.respond(request, peer).await) }
+            let (ingress, of_answers) = (Arc::clone(&ingress), of_answers.clone());
+            async move {
+                let response = ingress.respond(request, peer).await;
+                if let Some(patience) = of_answers {
+                    patience.set(response.body().stall().unwrap_or(SEND_TIMEOUT));
+                }
+                Ok::<_, Infallible>(response)
+            }
         });
-        let stream = TokioIo::new(Patient::new(stream, SEND_TIMEOUT));
+        let stream = TokioIo::new(Patient::new(stream, patience));
         let ended = match version {
             Version::Http1 => {
                 let mut connection = pin!(self.http1.serve_connection(stream, service));

@@ -257,11 +257,11 @@ impl Dispatch {
             }
         };
         let longest = origin.rest(Duration::MAX);
-        let waiting = tokio::time::timeout(longest, told(&revision, ticket, receiver));
+        let waiting = told(&revision, ticket, receiver, longest);
         let answer = match unless_stuck(deployment, &revision, &origin, waiting).await? {
-            Ok(Some(Told::Answer(answer))) => answer,
-            Ok(Some(Told::Refused(refusal))) => Err(refused(deployment, &revision, refusal)),
-            Ok(None) | Err(_) => {
+            Some(Told::Answer(answer)) => answer,
+            Some(Told::Refused(refusal)) => Err(refused(deployment, &revision, refusal)),
+            None => {
                 let longest = revision.request_limits.queue_timeout.min(longest);
                 Err(waited_too_long(deployment, longest))
             }
@@ -305,17 +305,23 @@ async fn enter(
     Err(Failure::new(FailureCode::ShuttingDown, "the deployment is being replaced"))
 }
 
-/// Waits for what becomes of an item. None when it waited too long for a replica.
+/// Waits for what becomes of an item, at most for `longest`. None when it waited too long.
 async fn told(
     revision: &Revision,
     ticket: Ticketed,
     mut receiver: oneshot::Receiver<Told>,
+    longest: Duration,
 ) -> Option<Told> {
     let closed = || Told::Refused(Refusal::Closed);
-    match tokio::time::timeout(revision.request_limits.queue_timeout, &mut receiver).await {
+    // One timer, for as long as most requests ever wait: each costs.
+    let queued_max = revision.request_limits.queue_timeout.min(longest);
+    match tokio::time::timeout(queued_max, &mut receiver).await {
         Ok(told) => Some(told.unwrap_or_else(|_| closed())),
         Err(_) if ticket.leave() => None,
         // Its batch is being served, which has a time-out of its own.
-        Err(_) => Some(receiver.await.unwrap_or_else(|_| closed())),
+        Err(_) => {
+            let told = tokio::time::timeout(longest.saturating_sub(queued_max), receiver).await;
+            told.ok().map(|told| told.unwrap_or_else(|_| closed()))
+        }
     }
 }

@@ -41,6 +41,9 @@ fn is_empty(frame: &Frame<Bytes>) -> bool {
 ///
 /// When it breaks off, which it also does if it is too large, or is not there after `longest`.
 pub async fn read(body: WasiBody, longest: Duration) -> Result<Bytes, Failure> {
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
     match tokio::time::timeout(longest, body.collect()).await {
         Ok(Ok(read)) => Ok(read.to_bytes()),
         Ok(Err(error)) => {
@@ -197,6 +200,14 @@ impl ResponseBody {
     /// A body that is complete.
     pub fn full(bytes: Bytes) -> Self {
         ResponseBody::Full(Some(bytes).filter(|bytes| !bytes.is_empty()))
+    }
+
+    /// How long it may stand still; none if it is complete.
+    pub fn stall(&self) -> Option<Duration> {
+        match self {
+            ResponseBody::Full(_) => None,
+            ResponseBody::Stream(stream) => Some(stream.stall),
+        }
     }
 
     /// A body that a guest is still writing.

@@ -4,6 +4,8 @@ use rustix::net::RecvFlags;
 use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -41,11 +43,35 @@ pub async fn version(stream: &TcpStream, longest: Duration) -> Option<Version> {
     tokio::time::timeout(longest, stream.async_io(Interest::READABLE, peek)).await.ok()?.ok()?
 }
 
-/// A connection whose client must take what it is sent: if it takes nothing for `longest`, writing
+/// How long a client may take nothing of what it is sent.
+#[derive(Debug)]
+pub struct Patience(AtomicU64);
+
+impl Patience {
+    /// So long.
+    pub fn new(longest: Duration) -> Self {
+        Patience(AtomicU64::new(nanos(longest)))
+    }
+
+    /// So long from now on.
+    pub fn set(&self, longest: Duration) {
+        self.0.store(nanos(longest), Ordering::Relaxed);
+    }
+
+    fn longest(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A connection whose client must take what it is sent: if it takes nothing for too long, writing
 /// fails.
 pub struct Patient<S> {
     stream: S,
-    longest: Duration,
+    patience: Arc<Patience>,
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether the timer runs: only while there is something the client does not take.
     is_armed: bool,
@@ -53,8 +79,8 @@ pub struct Patient<S> {
 
 impl<S> Patient<S> {
     /// Waits for the client of `stream` for so long.
-    pub fn new(stream: S, longest: Duration) -> Self {
-        Patient { stream, longest, timer: None, is_armed: false }
+    pub fn new(stream: S, patience: Arc<Patience>) -> Self {
+        Patient { stream, patience, timer: None, is_armed: false }
     }
 
     /// An error if the client has not taken anything for too long.
@@ -67,7 +93,7 @@ impl<S> Patient<S> {
             self.is_armed = false;
             return written;
         }
-        let longest = self.longest;
+        let longest = self.patience.longest();
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(longest)));
         if !self.is_armed {
             self.is_armed = true;
@@ -137,27 +163,19 @@ mod tests {
     /// What is found of a client that says these pieces, one after the other.
     async fn found(pieces: &[&[u8]], leaves: bool) -> Option<Version> {
         let (mut client, server) = pair().await;
-        let said = async {
+        let pieces: Vec<Vec<u8>> = pieces.iter().map(|piece| piece.to_vec()).collect();
+        let client = tokio::spawn(async move {
             for piece in pieces {
-                client.write_all(piece).await.unwrap();
+                client.write_all(&piece).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            if leaves {
-                drop(client);
-            } else {
+            if !leaves {
                 std::future::pending::<()>().await;
             }
-        };
-        let mut said = std::pin::pin!(said);
-        let version = version(&server, Duration::from_millis(400));
-        let mut version = std::pin::pin!(version);
-        loop {
-            tokio::select! {
-                biased;
-                version = &mut version => return version,
-                () = &mut said, if leaves => return version.await,
-            }
-        }
+        });
+        let version = version(&server, Duration::from_millis(400)).await;
+        client.abort();
+        version
     }
 
     #[tokio::test]
@@ -179,15 +197,21 @@ mod tests {
         assert_eq!(found(&[b"P"], true).await, None);
     }
 
+    fn patience(millis: u64) -> Arc<Patience> {
+        let patience = Patience::new(Duration::MAX);
+        patience.set(Duration::from_millis(millis));
+        Arc::new(patience)
+    }
+
     #[tokio::test]
     async fn who_takes_nothing_is_left() {
         let (mut client, server) = pair().await;
-        let mut server = Patient::new(server, Duration::from_millis(100));
+        let mut server = Patient::new(server, patience(100));
         let sent = server.write_all(&vec![0; 64 << 20]).await;
         assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::TimedOut);
         // One that takes something now and then is waited for.
         let (mut slow, server) = pair().await;
-        let mut server = Patient::new(server, Duration::from_millis(400));
+        let mut server = Patient::new(server, patience(400));
         let sent = tokio::spawn(async move { server.write_all(&vec![0; 16 << 20]).await });
         let mut taken = vec![0; 1 << 20];
         for _ in 0..16 {
