@@ -192,11 +192,19 @@ impl Bar {
         ] {
             root.draw(&PathElement::new(line, ink))?;
         }
-        let ratio = self.ratio.map(|ratio| format!(" µs, {:.2} ×", ratio.median));
-        let text = format!("{median:.1}{}", ratio.unwrap_or_else(|| " µs".into()));
+        let ratio = self.ratio.map(|ratio| {
+            format!(", {:.digits$} ×", ratio.median, digits = digits(ratio.median) + 1)
+        });
+        let text =
+            format!("{median:.digits$} µs{}", ratio.unwrap_or_default(), digits = digits(median));
         let place = (WIDTH - RIGHT + 12, middle);
         write(root, &text, place, 12, INK, HPos::Left)
     }
+}
+
+/// Digits behind the point that say something.
+fn digits(value: f64) -> usize {
+    usize::from(value < 100.0)
 }
 
 /// Writes one line with its middle, in pixels, at the given height.
@@ -243,7 +251,7 @@ mod tests {
         let bars = vec![bar("one", 10.0), bar("two", 4000.0)];
         let svg = svg(&[Panel { title: "hello".into(), bars }]).unwrap();
         check_svg(&svg);
-        for text in ["one", "two", "hello (µs, logarithmic)", "4000.0 µs, 1.25 ×"] {
+        for text in ["one", "two", "hello (µs, logarithmic)", "4000 µs, 1.25 ×"] {
             assert!(svg.contains(text), "{text}");
         }
         // The ground, and a rectangle for each bar.

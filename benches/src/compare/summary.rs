@@ -96,6 +96,9 @@ impl Summary {
                 println!("| {} | {mib:.0} | {ratio} |", outcome.name);
             }
         }
+        if self.workload == Workload::Json {
+            println!("\nBare hyper does it with the guests' Rust, compiled for this machine.");
+        }
         if let Some(ideal) = self.workload.ideal_per_second() {
             println!("\n| server | of the {ideal:.0} requests/s there can be |\n| --- | --- |");
             for Outcome { name, full, .. } in &self.outcomes {
