@@ -65,11 +65,7 @@ impl Histogram {
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        if let Some(counts) = self.counts.as_deref_mut().filter(|_| self.total > 0) {
-            counts.fill(0);
-            self.total = 0;
-            self.sum_micros = 0;
-        }
+        *self = Self::default();
     }
 }
 

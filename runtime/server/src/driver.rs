@@ -47,9 +47,10 @@ impl Loops {
         Ok(Loops { handle, _stop: stop })
     }
 
-    /// Runs the loop of a deployment until it is deleted and drained.
-    pub fn drive(&self, deployment: Arc<Deployment>, slots: Arc<Slots>) {
-        self.handle.spawn(run(deployment, slots));
+    /// Runs the loop of a deployment until it is deleted and drained. Its policy is asked at
+    /// `first` for the first time.
+    pub fn drive(&self, deployment: Arc<Deployment>, slots: Arc<Slots>, first: Timestamp) {
+        self.handle.spawn(run(deployment, slots, first));
     }
 }
 
@@ -104,8 +105,8 @@ impl Memory {
     }
 }
 
-async fn run(deployment: Arc<Deployment>, slots: Arc<Slots>) {
-    let mut memory = Memory { next_tick: clock::now(), short_of: None, claimed: None };
+async fn run(deployment: Arc<Deployment>, slots: Arc<Slots>, first: Timestamp) {
+    let mut memory = Memory { next_tick: first, short_of: None, claimed: None };
     let mut asked: Option<Asked> = None;
     loop {
         let now = clock::now();
@@ -127,8 +128,12 @@ async fn run(deployment: Arc<Deployment>, slots: Arc<Slots>) {
             slots.release(&deployment.name);
             return;
         }
-        let tick = asked.as_ref().map_or(memory.next_tick, |asked| asked.until);
-        let due = [wake, retired, Some(tick)].into_iter().flatten().min();
+        let tick = match &asked {
+            Some(asked) => Some(asked.until),
+            None if rests(&deployment, &memory) => None,
+            None => Some(memory.next_tick),
+        };
+        let due = [wake, retired, tick].into_iter().flatten().min();
         let longest = match deployment.counts() {
             counts if counts.starting + counts.ready + counts.draining > 0 => PAUSE_MAX,
             _ => Duration::MAX,
@@ -143,6 +148,13 @@ async fn run(deployment: Arc<Deployment>, slots: Arc<Slots>) {
             () = deployment.attention.notified() => {}
         }
     }
+}
+
+/// Whether a tick would do nothing, until a request rings: the pool sleeps, has told the others so,
+/// and has no workers to look after.
+fn rests(deployment: &Deployment, memory: &Memory) -> bool {
+    let live = deployment.live();
+    memory.claimed.is_none() && live.workload.is_none() && live.pool.is_asleep()
 }
 
 async fn answered(asked: &mut Option<Asked>) -> Result<Scaled, Failure> {

@@ -9,6 +9,7 @@ use crate::deployment::{Deployment, History, Parts, Revision, Scaling, Shadow};
 use crate::spec::{DeploymentName, DeploymentSpec, Digest, PolicyName, RawSpec, Runs, World};
 use crate::store::{DeploymentRecord, JsonText, PolicyUse, PolicyVersionRecord};
 use crate::wasm::inspect::Kind;
+use samovar_core::time::Timestamp;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,7 +78,7 @@ impl Control {
                 }
                 self.native.settle_crew(&deployment, &revision);
                 self.deployments.add(Arc::clone(&deployment));
-                self.drive(Arc::clone(&deployment));
+                self.drive(Arc::clone(&deployment), clock::now());
                 Ok((true, deployment.to_api()))
             }
             Some(deployment) => {
@@ -171,9 +172,13 @@ impl Control {
             }
         }
         self.deployments.insert(restored.iter().map(Arc::clone));
-        for deployment in restored {
-            deployment.live().pool.plan(clock::now());
-            self.drive(deployment);
+        let count = u32::try_from(restored.len()).unwrap_or(u32::MAX);
+        for (index, deployment) in (0..count).zip(restored) {
+            let (live, now) = (deployment.live(), clock::now());
+            live.pool.plan(now);
+            // All over the interval: else thousands would tick at once, each second anew.
+            let first = now + live.spec.scaling.interval / count * index;
+            self.drive(deployment, first);
         }
     }
 
@@ -279,8 +284,8 @@ impl Control {
         }
     }
 
-    fn drive(&self, deployment: Arc<Deployment>) {
-        self.loops.drive(deployment, Arc::clone(&self.slots));
+    fn drive(&self, deployment: Arc<Deployment>, first: Timestamp) {
+        self.loops.drive(deployment, Arc::clone(&self.slots), first);
     }
 
     /// The last decisions of one deployment.
