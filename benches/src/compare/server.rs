@@ -186,8 +186,8 @@ fn spec(workload: Workload, world: World, connections: usize) -> (usize, Value) 
         (Workload::Sleep, World::Wasi03) => (1, json!({"concurrency": connections})),
         (_, World::Wasi03) => (shared, json!({"concurrency": SHARED})),
         (_, World::Batch) => {
-            // Whoever waits leaves at once: batches fill up while the replicas are busy.
-            let batching = json!({"max_batch_size": SHARED, "timeout_batching": "0s"});
+            // As in most deployments that batch: a batch leaves when it is full, or after a while.
+            let batching = json!({"max_batch_size": SHARED, "timeout_batching": "1ms"});
             (shared, json!({"batching": batching}))
         }
     };
