@@ -9,7 +9,8 @@ use std::time::Duration;
 /// How one instance is doing: its CPU time, and why it ended.
 ///
 /// CPU time is wall time inside the instance's polls. Reading a thread's CPU clock costs a system
-/// call; polls are short and preemption is rare, so this is close.
+/// call; polls are short and preemption is rare, so this is close. On the threads of
+/// [`heavy`](super::heavy) neither is true, and their CPU clock is read.
 #[derive(Debug, Default)]
 pub struct Vitals {
     /// Up to the current turn, since the budget was last renewed.
@@ -34,7 +35,7 @@ impl Vitals {
 
     /// Time since the instance was last polled.
     pub fn in_this_turn(&self) -> Duration {
-        let now = clock::now().as_nanos();
+        let now = turn_clock();
         Duration::from_nanos(now.saturating_sub(self.turn_started_nanos.load(Relaxed)))
     }
 
@@ -87,10 +88,10 @@ impl Vitals {
     }
 
     pub(super) fn turn<R>(&self, work: impl FnOnce() -> R) -> R {
-        let started = clock::now().as_nanos();
+        let started = turn_clock();
         self.turn_started_nanos.store(started, Relaxed);
         let result = work();
-        let nanos = clock::now().as_nanos().saturating_sub(started);
+        let nanos = turn_clock().saturating_sub(started);
         self.used_nanos.fetch_add(nanos, Relaxed);
         if nanos >= EPOCH.as_nanos() as u64 {
             self.long_turns.fetch_add(1, Relaxed);
@@ -98,6 +99,11 @@ impl Vitals {
         }
         result
     }
+}
+
+/// Nanoseconds on the clock that measures turns on this thread.
+fn turn_clock() -> u64 {
+    super::heavy::cpu_time().map_or_else(|| clock::now().as_nanos(), |time| time.as_nanos() as u64)
 }
 
 impl AsRef<Vitals> for Vitals {
