@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Servers of ours with the most CPU time per request they may take, against bare hyper.
-const RATIOS_MAX: [(&str, f64); 2] = [(OLD, 4.0), (NEW, 7.0)];
+const RATIOS_MAX: [(&str, f64); 2] = [(OLD, 2.0), (NEW, 3.0)];
 const OLD: &str = "samovar, WASI 0.2";
 const NEW: &str = "samovar, WASI 0.3";
 
