@@ -14,7 +14,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use patient::{Patience, Patient, Version};
+use samovar_core::time::Timestamp;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -35,8 +37,8 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a silent client of HTTP/2 is asked whether it is there, and how long it may take to
 /// answer.
 const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
-/// After there were as many connections as may be, new ones are let in after this.
-const CROWDED_PAUSE: Duration = Duration::from_millis(50);
+/// How often a crowd is told of in the log.
+const CROWD_TOLD_EVERY: Duration = Duration::from_secs(10);
 /// Streams one HTTP/2 connection may have open.
 const STREAMS_MAX: u32 = 1000;
 /// Who sent a request, proxies on the way included.
@@ -49,6 +51,7 @@ pub struct Ingress {
     http2: http2::Builder<TokioExecutor>,
     /// Connections there may be.
     places: Arc<Semaphore>,
+    crowd_told: Mutex<Option<Timestamp>>,
 }
 
 impl Ingress {
@@ -67,7 +70,7 @@ impl Ingress {
             .max_concurrent_streams(STREAMS_MAX)
             .max_header_list_size(HEAD_BYTES_MAX as u32);
         let places = Arc::new(Semaphore::new(connections_max));
-        Arc::new(Ingress { dispatch, http1, http2, places })
+        Arc::new(Ingress { dispatch, http1, http2, places, crowd_told: Mutex::default() })
     }
 
     /// Accepts connections until `stop`, then lets those that are open finish their requests.
@@ -108,15 +111,21 @@ impl Ingress {
         let place = match Arc::clone(&places).try_acquire_owned() {
             Ok(place) => place,
             Err(_) => {
-                tracing::warn!("as many connections as descriptors allow: others wait");
-                let place = places.acquire_owned().await.expect("the semaphore is never closed");
-                // Else a crowd that comes and goes would be told of each time.
-                tokio::time::sleep(CROWDED_PAUSE).await;
-                place
+                self.note_crowd(clock::now());
+                places.acquire_owned().await.expect("the semaphore is never closed")
             }
         };
         let (stream, peer) = listener.accept().await?;
         Ok((stream, peer, place))
+    }
+
+    /// Tells of a crowd, but not each time that one of it comes in.
+    fn note_crowd(&self, now: Timestamp) {
+        let mut told = self.crowd_told.lock();
+        if told.is_none_or(|told| now.since(told) >= CROWD_TOLD_EVERY) {
+            *told = Some(now);
+            tracing::warn!("as many connections as descriptors allow: others wait");
+        }
     }
 
     async fn connection(

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use redb::{Database, TableDefinition};
 use samovar_keyvalue::{KeyValue, OpenError};
 
-use crate::{Fixture, all_keys, text};
+use crate::{Fixture, all_keys, open_again, text};
 
 fn open_error(path: &Path) -> OpenError {
     let before = fs::read(path).unwrap();
@@ -132,5 +132,5 @@ async fn leftovers_of_a_creation_and_empty_files_are_no_obstacle() {
     bucket.set("a", text("x"), 1).await.unwrap();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "one file with the name");
     drop(store);
-    assert_eq!(KeyValue::open(&path).unwrap().usage("app").keys, 1);
+    assert_eq!(open_again(&path).usage("app").keys, 1);
 }

@@ -85,7 +85,7 @@ async fn killed_process_loses_nothing_it_acknowledged() {
         }
         child.wait().unwrap();
 
-        let store = KeyValue::open(folder.path().join("keyvalue.redb")).unwrap();
+        let store = crate::open_again(&folder.path().join("keyvalue.redb"));
         let space = store.deployment("app", Settings::default());
         let mut bytes = 0;
         for task in 0..TASKS {

@@ -13,9 +13,10 @@ mod life;
 mod limits;
 mod model;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use samovar_keyvalue::{Bucket, Error, KeyValue, Settings, Space};
+use samovar_keyvalue::{Bucket, Error, KeyValue, OpenError, Settings, Space};
 use tempfile::TempDir;
 
 /// A store in a folder of its own.
@@ -49,8 +50,20 @@ impl Fixture {
 
     fn reopen(&mut self) {
         self.store = None;
-        self.store = Some(KeyValue::open(self.path()).unwrap());
+        self.store = Some(open_again(&self.path()));
     }
+}
+
+/// Opens a store that was closed just now. Another test may be starting a process in this moment,
+/// which holds all files, and their locks, until it has become its program.
+fn open_again(path: &Path) -> KeyValue {
+    for _ in 0..5000 {
+        match KeyValue::open(path) {
+            Err(OpenError::Locked { .. }) => std::thread::park_timeout(Duration::from_millis(1)),
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("{} stays locked", path.display());
 }
 
 fn text(value: &str) -> Vec<u8> {

@@ -40,7 +40,19 @@ pub async fn version(stream: &TcpStream, longest: Duration) -> Option<Version> {
             _ => Err(io::ErrorKind::WouldBlock.into()),
         }
     };
-    tokio::time::timeout(longest, stream.async_io(Interest::READABLE, peek)).await.ok()?.ok()?
+    let said = async {
+        loop {
+            let ready = stream.ready(Interest::READABLE).await.ok()?;
+            match stream.try_io(Interest::READABLE, peek) {
+                Ok(version) => return version,
+                // There will not be more, and waiting for it would not wait.
+                Err(_) if ready.is_read_closed() => return None,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return None,
+            }
+        }
+    };
+    tokio::time::timeout(longest, said).await.ok()?
 }
 
 /// How long a client may take nothing of what it is sent.
