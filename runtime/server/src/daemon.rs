@@ -155,7 +155,6 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     socket.listen(BACKLOG).with_context(|| format!("listen on {address}"))
 }
 
-/// Scripts wait for these lines.
 /// Asks for as many descriptors as the system allows, and says how many there are: a shell gives a
 /// thousand, each connection takes one.
 fn raise_descriptor_limit() -> u64 {
@@ -182,6 +181,7 @@ fn connections_max(descriptors: u64) -> usize {
     usize::try_from(descriptors - kept).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
 }
 
+/// Scripts wait for these lines.
 fn announce((data_plane, admin_api): (SocketAddr, SocketAddr)) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "data plane  http://{data_plane}")?;
