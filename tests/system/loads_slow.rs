@@ -133,8 +133,12 @@ async fn connections_without_a_whole_head_are_closed() {
         let is_answered = answer.starts_with("HTTP/1.1 200 ");
         assert_eq!(is_answered, answered.contains(&what), "{what}: {answer}");
     }
-    let now = Usage::of(samovar.pid().as_raw_nonzero().get());
-    assert!(now.descriptors <= began.descriptors, "{began}, then {now}");
+    // A client sees the end of a connection before the server has given its descriptor back.
+    eventually("all descriptors are back", async || {
+        let now = Usage::of(samovar.pid().as_raw_nonzero().get());
+        (now.descriptors <= began.descriptors).then_some(())
+    })
+    .await;
     samovar.stop().await;
 }
 
