@@ -24,9 +24,9 @@ use crate::native::Native;
 use crate::slots::Slots;
 use crate::spec::DeploymentName;
 use crate::store::Store;
+use crate::wasm::replica::heavy::Heavy;
 use dashmap::DashMap;
 use std::sync::Arc;
-use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 /// Locks kept before those nobody holds are thrown away.
@@ -56,7 +56,7 @@ pub struct Control {
     component_bytes_max: u64,
     /// Whether guests may make the host panic.
     fault_injection: bool,
-    heavy: Handle,
+    heavy: Heavy,
     /// One lock per name that is being changed, of deployments and policies alike.
     changing: DashMap<String, Arc<tokio::sync::Mutex<()>>>,
 }
@@ -76,7 +76,7 @@ pub struct Setup {
     /// Whether guests may make the host panic; for tests.
     pub fault_injection: bool,
     /// The threads of guests that compute for long.
-    pub heavy: Handle,
+    pub heavy: Heavy,
 }
 
 impl Control {

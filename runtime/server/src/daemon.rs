@@ -11,6 +11,7 @@ use crate::policy::Program;
 use crate::spec::DEFAULT_POLICY;
 use crate::store::{self, Store};
 use crate::wasm::compile::CompileLimits;
+use crate::wasm::replica::heavy::Heavy;
 use anyhow::Context as _;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io::{IsTerminal as _, Write as _};
@@ -18,7 +19,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -39,7 +39,7 @@ const DRAIN_POLL: Duration = Duration::from_millis(10);
 /// # Errors
 ///
 /// When something the server needs cannot be had: its folder, its ports, wasmtime.
-pub async fn run(config: ServerConfig, heavy: Handle, fault_injection: bool) -> anyhow::Result<()> {
+pub async fn run(config: ServerConfig, heavy: Heavy, fault_injection: bool) -> anyhow::Result<()> {
     init_logging(config.log_format);
     clock::now(); // The clock starts with the server.
     let descriptors = raise_descriptor_limit();

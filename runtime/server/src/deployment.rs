@@ -277,7 +277,7 @@ impl Deployment {
             && let Some(mut early) = shadow.take(seen)
         {
             shadow.compare(self, wanted, &mut early);
-            decision.shadow = Some(early);
+            decision.shadow = Some(Box::new(early));
         }
         decisions.push(Logged { seen, wanted, decision });
         self.decided.fetch_add(1, Ordering::Release);
@@ -289,7 +289,7 @@ impl Deployment {
         match decisions.get_mut(seen) {
             Some(logged) => {
                 shadow.compare(self, logged.wanted, &mut decision);
-                logged.decision.shadow = Some(decision);
+                logged.decision.shadow = Some(Box::new(decision));
             }
             None => shadow.keep(seen, decision),
         }

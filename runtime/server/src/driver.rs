@@ -9,6 +9,7 @@ use crate::api::{self, LimitedBy};
 use crate::clock;
 use crate::deployment::Deployment;
 use crate::policy::host::{Failure, Scaled};
+use crate::priority;
 use crate::slots::{Demand, Slots};
 use crate::spec::{DeploymentName, PolicyName};
 use samovar_core::observation::Observation;
@@ -42,6 +43,8 @@ impl Loops {
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new().name("control".to_owned());
         thread.spawn(move || {
+            // Ticks of thousands of deployments come together. No request waits for all of them.
+            priority::take_long_turns();
             _ = runtime.block_on(stopped); // Ends with an error: nothing is ever sent.
         })?;
         Ok(Loops { handle, _stop: stop })

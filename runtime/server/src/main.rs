@@ -18,6 +18,7 @@ mod library;
 mod logs;
 mod native;
 mod policy;
+mod priority;
 mod slots;
 mod store;
 mod warm_pool;

@@ -17,6 +17,7 @@ use crate::clock;
 use crate::dispatch::Batches;
 use crate::logs::{DeploymentLog, LogStream};
 use crate::native::NativeReplica;
+use crate::wasm::replica::heavy::Heavy;
 use crate::wasm::replica::{Instance, SyncInstance};
 pub use batching::Ticketed;
 pub use make::{CodeSource, Source};
@@ -52,7 +53,7 @@ pub struct Shared {
     /// Where replicas start and live: with the requests, not with the control loops.
     pub runtime: Handle,
     /// The threads of guests that compute for long.
-    pub heavy: Handle,
+    pub heavy: Heavy,
     /// Whether guests may make the host panic; for tests.
     pub fault_injection: bool,
     /// Instances that are saying goodbye.

@@ -40,7 +40,7 @@ pub struct Decision {
     pub ongoing: u64,
     /// What the policy in the shadow said; null if there was none or it has not answered.
     #[serde(default)]
-    pub shadow: Option<ShadowDecision>,
+    pub shadow: Option<Box<ShadowDecision>>,
 }
 
 /// Answer of `GET /v1/deployments/{name}/decisions`, newest last.

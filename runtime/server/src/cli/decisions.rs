@@ -80,7 +80,7 @@ pub(super) fn write_decisions(out: &mut dyn Write, decisions: &[api::Decision]) 
 
 /// The target that would have come of the shadow's answer.
 fn shadow(decision: &api::Decision) -> String {
-    match &decision.shadow {
+    match decision.shadow.as_deref() {
         Some(api::ShadowDecision { target: Some(target), .. }) => target.to_string(),
         Some(api::ShadowDecision { error: Some(_), .. }) => "failed".to_owned(),
         Some(_) | None => "-".to_owned(),

@@ -52,10 +52,10 @@ impl Up {
         let (config, warnings) = config::load(sources)?;
         warnings.iter().for_each(|warning| failure::warn(warning));
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        let heavy = heavy::start().context("start the threads for long computations")?;
+        let heavy = heavy::Threads::start().context("start the threads for long computations")?;
         let done = runtime.context("start the async runtime")?.block_on(daemon::run(
             config,
-            heavy.handle().clone(),
+            heavy.handle(),
             self.enable_fault_injection,
         ));
         // A guest that still computes has no more to say.

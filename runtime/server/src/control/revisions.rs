@@ -16,6 +16,7 @@ use crate::spec::{
 };
 use crate::warm_pool::{PoolSettings, Shared, Source, WarmPool};
 use crate::wasm::guest::GuestLimits;
+use crate::wasm::replica::heavy::Heavy;
 use crate::wasm::replica::{End, Instance, Making};
 use crate::wasm::surroundings::Surroundings;
 use samovar_core::limits::{BatchLimits, PoolLimits};
@@ -24,7 +25,6 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle;
 
 /// What a component must export to get batches.
 const BATCH_EXPORT: &str = "samovar:handler/batch@0.1.";
@@ -226,7 +226,7 @@ async fn try_start(
     code: &LazyCode,
     spec: &DeploymentSpec,
     surroundings: &Arc<Surroundings>,
-    heavy: &Handle,
+    heavy: &Heavy,
 ) -> Result<(), ApiError> {
     let code = code.get().await?;
     let log = Arc::clone(&surroundings.log);

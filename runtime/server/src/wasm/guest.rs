@@ -6,7 +6,7 @@
 use super::calling;
 use super::component::HandlerCode;
 use super::memory::{MemoryLimit, Parts};
-use super::replica::Vitals;
+use super::replica::{Vitals, heavy};
 use super::surroundings::Surroundings;
 use crate::calls::Running;
 use crate::logs::{GuestOutput, LogStream};
@@ -143,8 +143,9 @@ fn next_deadline(meter: &Vitals, budget: Duration) -> UpdateDeadline {
         meter.note_exceeded();
         return UpdateDeadline::Interrupt;
     }
-    // Epochs also pass while an instance waits. Then it has not run long enough to give way.
-    if meter.in_this_turn() < super::engine::EPOCH {
+    // Epochs also pass while an instance waits. Then it has not run long enough to give way, unless
+    // it would wait on and on.
+    if meter.in_this_turn() < super::engine::EPOCH && !heavy::is_starved() {
         return UpdateDeadline::Continue(1);
     }
     UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))

@@ -18,12 +18,12 @@ use super::surroundings::Surroundings;
 use crate::logs::GuestOutput;
 use futures::channel::oneshot;
 use guarded::Guarded;
+use heavy::Heavy;
 pub use life::LifeExports;
 pub use service::AsyncInstance;
 use std::sync::Arc;
 use std::time::Duration;
 pub use sync::{Ended, SyncCall, SyncInstance};
-use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -59,7 +59,7 @@ pub struct Making<'a> {
     /// Where its output goes.
     pub output: &'a GuestOutput,
     /// The threads it computes on if it does so for long.
-    pub heavy: &'a Handle,
+    pub heavy: &'a Heavy,
 }
 
 /// An instance that is ready to serve.

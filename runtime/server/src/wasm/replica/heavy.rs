@@ -3,60 +3,114 @@
 //! A guest is called on the threads that serve everybody. One that has computed for a whole epoch
 //! goes on elsewhere, on threads that the kernel gives the processor only when the others do not
 //! want it. Else as many guests that compute as there are threads would hold up every request that
-//! only takes microseconds.
+//! only takes microseconds. Where others want the processor all the time, it goes on once more, on
+//! threads that get a part of it even then.
 
 use super::Vitals;
+use crate::priority;
 use rustix::time::ClockId;
 use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 
-/// How much the threads give way, as of `nice`: at 10 they get a tenth of a processor that others
-/// want as well, so that they go on even then.
+/// How much the threads that are owed a part give way, as of `nice`: at 10 they get a tenth of a
+/// processor that others want as well.
 const NICENESS: i32 = 10;
+/// A turn that takes so long, and less than an epoch of CPU time, shows that a guest gets less than
+/// a tenth of a processor.
+const STARVED: Duration = Duration::from_millis(50);
 /// So often in a row a guest must have given way before its epoch was over to come back.
 const CALM_TURNS: u32 = 16;
 
-/// Starts the threads for guests that compute for long, as many as there are processors.
-///
-/// # Errors
-///
-/// When the system gives no threads.
-pub fn start() -> std::io::Result<Runtime> {
-    Builder::new_multi_thread()
-        .thread_name("heavy")
-        // Turns are long here, so the clock and the network are looked at after each one.
-        .event_interval(1)
-        .global_queue_interval(1)
-        .on_thread_start(give_way)
-        .enable_all()
-        .build()
+/// The threads for guests that compute for long.
+pub struct Threads {
+    spare: Runtime,
+    owed: Runtime,
+}
+
+/// Where the threads for guests that compute for long get their work.
+#[derive(Clone, Debug)]
+pub struct Heavy {
+    spare: Handle,
+    owed: Handle,
+}
+
+impl Threads {
+    /// Starts them, two for each processor. No more than one of the two computes, but for a moment.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no threads.
+    pub fn start() -> std::io::Result<Self> {
+        let of = |kind: Kind| {
+            Builder::new_multi_thread()
+                .thread_name("heavy")
+                // Turns are long here, so the clock and the network are looked at after each one.
+                .event_interval(1)
+                .global_queue_interval(1)
+                .on_thread_start(move || kind.begin())
+                .enable_all()
+                .build()
+        };
+        Ok(Threads { spare: of(Kind::Spare)?, owed: of(Kind::Owed)? })
+    }
+
+    /// Where they get their work.
+    pub fn handle(&self) -> Heavy {
+        Heavy { spare: self.spare.handle().clone(), owed: self.owed.handle().clone() }
+    }
+
+    /// Ends them, whatever they are at.
+    pub fn shutdown_background(self) {
+        self.spare.shutdown_background();
+        self.owed.shutdown_background();
+    }
+}
+
+/// What time a thread gets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Serves everybody.
+    Home,
+    /// What no other thread wants.
+    Spare,
+    /// A part, whatever others want.
+    Owed,
 }
 
 thread_local! {
-    /// Whether this is one of the threads for long computations.
-    static IS_HEAVY: Cell<bool> = const { Cell::new(false) };
+    static KIND: Cell<Kind> = const { Cell::new(Kind::Home) };
+    /// When the turn of a guest on spare time began.
+    static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+impl Kind {
+    /// Makes this thread one of these.
+    fn begin(self) {
+        KIND.set(self);
+        if self != Kind::Spare || !priority::take_spare_time_only() {
+            priority::give_way(NICENESS);
+            priority::take_long_turns();
+        }
+    }
 }
 
 /// The CPU time of this thread, if it is one of those for long computations.
 pub(super) fn cpu_time() -> Option<Duration> {
-    IS_HEAVY.get().then(|| {
+    (KIND.get() != Kind::Home).then(|| {
         let time = rustix::time::clock_gettime(ClockId::ThreadCPUTime);
         Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
     })
 }
 
-#[expect(unsafe_code, reason = "a system call that is in no safe library with threads in mind")]
-fn give_way() {
-    IS_HEAVY.set(true);
-    // SAFETY: no memory is involved. Zero is the calling thread.
-    unsafe {
-        libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS);
-    }
+/// Whether the guest that has its turn on this thread waits for spare time, and there is next to
+/// none.
+pub fn is_starved() -> bool {
+    BEGAN.get().is_some_and(|began| began.elapsed() >= STARVED)
 }
 
 /// A call, or the life, of a guest. Where it is polled depends on how the guest behaves. Dropping
@@ -64,7 +118,7 @@ fn give_way() {
 pub struct Movable<F: Future> {
     at: At<F>,
     vitals: Arc<Vitals>,
-    heavy: Handle,
+    heavy: Heavy,
 }
 
 enum At<F: Future> {
@@ -80,6 +134,8 @@ enum Stay<F: Future> {
     Ended(F::Output),
     /// It may go on at home.
     Back(F),
+    /// There is no spare time for it.
+    Starved(F),
 }
 
 impl<F, T> Movable<F>
@@ -88,7 +144,7 @@ where
     T: Send + 'static,
 {
     /// Polls `guest` where its `vitals` say; `heavy` are the threads for long computations.
-    pub fn new(guest: F, vitals: Arc<Vitals>, heavy: Handle) -> Self {
+    pub fn new(guest: F, vitals: Arc<Vitals>, heavy: Heavy) -> Self {
         Movable { at: At::Home(guest), vitals, heavy }
     }
 
@@ -102,7 +158,7 @@ where
         match std::mem::replace(&mut self.at, At::Over) {
             At::Home(guest) => {
                 let vitals = Arc::clone(&self.vitals);
-                self.at = At::Away(self.heavy.spawn(stay(guest, vitals)));
+                self.at = At::Away(self.heavy.spare.spawn(stay(guest, vitals)));
             }
             other => self.at = other,
         }
@@ -131,12 +187,16 @@ where
                         return Poll::Pending;
                     }
                 }
-                At::Away(stay) => match ready!(Pin::new(stay).poll(cx)) {
+                At::Away(away) => match ready!(Pin::new(away).poll(cx)) {
                     Ok(Stay::Ended(ended)) => {
                         self.at = At::Over;
                         return Poll::Ready(ended);
                     }
                     Ok(Stay::Back(guest)) => self.at = At::Home(guest),
+                    Ok(Stay::Starved(guest)) => {
+                        let vitals = Arc::clone(&self.vitals);
+                        self.at = At::Away(self.heavy.owed.spawn(stay(guest, vitals)));
+                    }
                     Err(lost) => {
                         self.at = At::Over;
                         return Poll::Ready(Err(wasmtime::format_err!(
@@ -158,15 +218,21 @@ impl<F: Future> Drop for Movable<F> {
     }
 }
 
-/// Polls a guest until it ends, or has become calm.
+/// Polls a guest until it ends, has become calm, or gets nowhere.
 async fn stay<F: Future + Unpin>(guest: F, vitals: Arc<Vitals>) -> Stay<F> {
     let mut guest = Some(guest);
     let mut calm = 0;
     std::future::poll_fn(move |cx| {
         let long_before = vitals.long_turns();
+        BEGAN.set((KIND.get() == Kind::Spare).then(Instant::now));
         let polled = Pin::new(guest.as_mut().expect("polled until it is given back")).poll(cx);
+        let is_starved = is_starved();
+        BEGAN.set(None);
         if let Poll::Ready(ended) = polled {
             return Poll::Ready(Stay::Ended(ended));
+        }
+        if is_starved {
+            return Poll::Ready(Stay::Starved(guest.take().expect("given back once")));
         }
         calm = if vitals.long_turns() == long_before { calm + 1 } else { 0 };
         if calm < CALM_TURNS {
@@ -188,7 +254,7 @@ mod tests {
     /// A guest that computes for an epoch in each of its first `long` turns, gives way, and so on
     /// for `short` turns in which it does nothing. Counts the turns away from home.
     async fn play(long: u32, short: u32) -> u32 {
-        let threads = start().unwrap();
+        let threads = Threads::start().unwrap();
         let vitals = Arc::new(Vitals::default());
         let away = Arc::new(AtomicU32::new(0));
         let (counted, seen) = (Arc::clone(&away), Arc::clone(&vitals));
@@ -204,7 +270,7 @@ mod tests {
             }
             Ok(long + short)
         };
-        let guest = Movable::new(Box::pin(guest), vitals, threads.handle().clone());
+        let guest = Movable::new(Box::pin(guest), vitals, threads.handle());
         assert_eq!(tokio::spawn(guest).await.unwrap().unwrap(), long + short);
         threads.shutdown_background();
         away.load(Relaxed)
@@ -222,6 +288,29 @@ mod tests {
         assert!((CALM_TURNS..250).contains(&away), "{away} turns away");
     }
 
+    /// What takes time and is not computing counts as waiting for a processor.
+    #[tokio::test]
+    async fn who_gets_no_spare_time_goes_on_where_some_is_owed() {
+        let threads = Threads::start().unwrap();
+        let vitals = Arc::new(Vitals::default());
+        vitals.note_heavy();
+        let guest = async move {
+            let mut kinds = Vec::new();
+            for _ in 0..3 {
+                kinds.push((KIND.get() == Kind::Owed, is_starved()));
+                std::thread::sleep(STARVED);
+                kinds.push((KIND.get() == Kind::Owed, is_starved()));
+                yield_now().await;
+            }
+            Ok(kinds)
+        };
+        let guest = Movable::new(Box::pin(guest), vitals, threads.handle());
+        let kinds = tokio::spawn(guest).await.unwrap().unwrap();
+        let owed = (true, false);
+        assert_eq!(kinds, [(false, false), (false, true), owed, owed, owed, owed]);
+        threads.shutdown_background();
+    }
+
     #[tokio::test]
     async fn dropping_ends_the_guest() {
         struct Told(Option<tokio::sync::oneshot::Sender<()>>);
@@ -230,7 +319,7 @@ mod tests {
                 _ = self.0.take().unwrap().send(());
             }
         }
-        let threads = start().unwrap();
+        let threads = Threads::start().unwrap();
         let vitals = Arc::new(Vitals::default());
         vitals.note_heavy();
         let (sender, dropped) = tokio::sync::oneshot::channel();
@@ -239,7 +328,7 @@ mod tests {
             let _told = told;
             std::future::pending::<wasmtime::Result<()>>().await
         };
-        let mut guest = Movable::new(Box::pin(guest), vitals, threads.handle().clone());
+        let mut guest = Movable::new(Box::pin(guest), vitals, threads.handle());
         let short = Duration::from_millis(1);
         assert!(tokio::time::timeout(short, &mut guest).await.is_err());
         drop(guest);

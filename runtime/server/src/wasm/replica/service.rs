@@ -1,7 +1,7 @@
 //! Instances of WASI 0.3 handlers, which serve many requests at a time.
 
 use super::guarded::Guarded;
-use super::heavy::Movable;
+use super::heavy::{Heavy, Movable};
 use super::life::Life;
 use super::{End, Reply, ReplySender, Vitals};
 use crate::calls::Running;
@@ -11,7 +11,6 @@ use futures::stream::{FuturesUnordered, Stream as _};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use wasmtime::component::Accessor;
 use wasmtime::{AsContextMut as _, Store};
@@ -37,7 +36,7 @@ impl AsyncInstance {
     pub(super) fn start(
         store: Store<Guest>,
         driver: Driver,
-        heavy: &Handle,
+        heavy: &Heavy,
         on_exit: impl FnOnce(String) + Send + 'static,
     ) -> Self {
         let (calls, receiver) = mpsc::unbounded_channel();

@@ -3,7 +3,7 @@
 use super::super::bindings::BatchHandler;
 use super::super::bindings::batch;
 use super::guarded::Guarded;
-use super::heavy::Movable;
+use super::heavy::{Heavy, Movable};
 use super::life::Life;
 use super::{End, Reply, ReplySender, Vitals};
 use crate::calls::Running;
@@ -14,7 +14,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::Store;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
@@ -35,7 +34,7 @@ pub struct SyncInstance {
     vitals: Arc<Vitals>,
     life: Option<Life>,
     /// The threads it computes on if it does so for long.
-    heavy: Handle,
+    heavy: Heavy,
     /// How long it may take to say goodbye.
     grace: Duration,
     /// Below the store: given back after it is dropped.
@@ -49,7 +48,7 @@ impl SyncInstance {
         vitals: Arc<Vitals>,
         life: Option<Life>,
         end: End,
-        heavy: &Handle,
+        heavy: &Heavy,
     ) -> Self {
         let heavy = heavy.clone();
         SyncInstance { store, entry, vitals, life, heavy, grace: end.grace, _place: end.place }
