@@ -1,7 +1,7 @@
 //! A small latency histogram: 8 buckets per power of two, from 1 µs to about 4,700 s.
 //!
-//! Quantiles are exact to 12.5 % at worst. It is this small (1 KiB) because every pool has two, and
-//! a machine may hold ten thousand idle pools.
+//! Quantiles are exact to 12.5 % at worst. It is this small (1 KiB for hours, half of that for
+//! seconds) because every pool has two, and a machine may hold ten thousand idle pools.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ const BUCKETS: usize = SUB_COUNT * (POWERS + 1);
 /// Counts of durations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
-    /// None before the first one: most pools of a full machine never had a request.
-    counts: Option<Box<[u32; BUCKETS]>>,
+    /// Up to the power of two of the longest: most pools of a full machine have no or short ones.
+    counts: Box<[u32]>,
     total: u64,
     sum_micros: u64,
 }
@@ -24,11 +24,21 @@ impl Histogram {
     /// Counts one duration. Above the last bucket it counts into the last bucket.
     pub fn record(&mut self, duration: Duration) {
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let counts = self.counts.get_or_insert_with(|| Box::new([0; BUCKETS]));
-        let count = &mut counts[bucket_of(micros)];
+        let bucket = bucket_of(micros);
+        if bucket >= self.counts.len() {
+            self.grow(bucket);
+        }
+        let count = &mut self.counts[bucket];
         *count = count.saturating_add(1);
         self.total += 1;
         self.sum_micros = self.sum_micros.saturating_add(micros);
+    }
+
+    #[cold]
+    fn grow(&mut self, bucket: usize) {
+        let mut counts = std::mem::take(&mut self.counts).into_vec();
+        counts.resize((bucket + 1).next_multiple_of(SUB_COUNT), 0);
+        self.counts = counts.into_boxed_slice();
     }
 
     /// How many durations were counted.
@@ -44,10 +54,12 @@ impl Histogram {
     /// The smallest bucket bound that at least `quantile` (0 to 1) of the durations do not exceed,
     /// in milliseconds; none if nothing was counted.
     pub fn quantile_ms(&self, quantile: f64) -> Option<f64> {
-        let counts = self.counts.as_deref().filter(|_| self.total > 0)?;
+        if self.total == 0 {
+            return None;
+        }
         let rank = ((quantile * self.total as f64).ceil() as u64).clamp(1, self.total);
         let mut seen = 0;
-        for (bucket, count) in counts.iter().enumerate() {
+        for (bucket, count) in self.counts.iter().enumerate() {
             seen += u64::from(*count);
             if seen >= rank {
                 return Some(upper_micros(bucket) as f64 / 1000.0);
@@ -59,8 +71,7 @@ impl Histogram {
     /// How many durations were at most `bound` long, to the precision of the buckets.
     pub fn count_at_most(&self, bound: Duration) -> u64 {
         let last = bucket_of(u64::try_from(bound.as_micros()).unwrap_or(u64::MAX));
-        let counts = self.counts.as_deref().map_or(&[][..], |counts| &counts[..=last]);
-        counts.iter().map(|count| u64::from(*count)).sum()
+        self.counts.iter().take(last + 1).map(|count| u64::from(*count)).sum()
     }
 
     /// Forgets everything.

@@ -17,6 +17,7 @@ pub mod pool;
 pub mod replica;
 pub mod ring;
 pub mod route;
+pub mod series;
 pub mod share;
 pub mod target;
 pub mod tick;

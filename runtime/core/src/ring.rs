@@ -1,6 +1,7 @@
 //! The last observations of a deployment, kept to fill the windows of a new scaler.
 
 use crate::observation::Observation;
+use crate::series::Series;
 use crate::time::Timestamp;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -25,7 +26,8 @@ pub struct Ring {
 #[derive(Clone, Debug)]
 struct Run {
     first: Box<Observation>,
-    again: VecDeque<Timestamp>,
+    /// In nanoseconds; none if it was not seen again.
+    again: Option<Box<Series>>,
 }
 
 impl Ring {
@@ -34,7 +36,7 @@ impl Ring {
         let now = seen.now;
         self.len += 1;
         if !self.runs.back_mut().is_some_and(|run| run.takes(&seen)) {
-            self.runs.push_back(Run { first: Box::new(seen), again: VecDeque::new() });
+            self.runs.push_back(Run { first: Box::new(seen), again: None });
         }
         while self.len > OBSERVATIONS_MAX
             || self.runs.front().is_some_and(|oldest| now.since(oldest.first.now) > KEPT)
@@ -46,8 +48,9 @@ impl Ring {
     fn forget_oldest(&mut self) {
         let Some(oldest) = self.runs.front_mut() else { return };
         self.len -= 1;
-        match oldest.again.pop_front() {
+        match oldest.again.as_mut().and_then(|again| again.pop()) {
             Some(next) => {
+                let next = Timestamp::from_nanos(next);
                 oldest.first.since = next.since(oldest.first.now);
                 oldest.first.now = next;
             }
@@ -60,7 +63,7 @@ impl Ring {
         let mut kept = Vec::new();
         for run in &self.runs {
             let mut before = None;
-            for now in std::iter::once(run.first.now).chain(run.again.iter().copied()) {
+            for now in run.times() {
                 if wanted(now) {
                     let since = before.map_or(run.first.since, |before| now.since(before));
                     kept.push(Observation { now, since, ..Observation::clone(&run.first) });
@@ -83,10 +86,16 @@ impl Ring {
 }
 
 impl Run {
+    fn times(&self) -> impl Iterator<Item = Timestamp> {
+        let again = self.again.iter().flat_map(|again| again.iter()).map(Timestamp::from_nanos);
+        std::iter::once(self.first.now).chain(again)
+    }
+
     /// Takes in what is the same as before, with no look between. False if it is not.
     fn takes(&mut self, seen: &Observation) -> bool {
         let first = &mut *self.first;
-        let last = self.again.back().copied().unwrap_or(first.now);
+        let last = self.again.as_ref().map_or(first.now.as_nanos(), |again| again.newest());
+        let last = Timestamp::from_nanos(last);
         if last + seen.since != seen.now {
             return false;
         }
@@ -96,7 +105,8 @@ impl Run {
         let is_same = *first == *seen;
         (first.now, first.since) = times;
         if is_same {
-            self.again.push_back(seen.now);
+            let series = || Box::new(Series::after(last.as_nanos()));
+            self.again.get_or_insert_with(series).push(seen.now.as_nanos());
         }
         is_same
     }

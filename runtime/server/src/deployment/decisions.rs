@@ -1,6 +1,7 @@
 //! The decision log: the last decisions of a deployment's policy.
 
 use crate::api;
+use samovar_core::series::Series;
 use samovar_core::time::Timestamp;
 use std::collections::VecDeque;
 
@@ -29,17 +30,14 @@ pub struct DecisionLog {
 
 struct Run {
     first: Box<Logged>,
-    /// From when on `after_ms` counts.
-    base_ms: u64,
-    again: VecDeque<Again>,
+    again: Option<Box<Again>>,
 }
 
 /// When the same was decided again.
-#[derive(Clone, Copy)]
 struct Again {
-    seen: Timestamp,
-    after_ms: u32,
-    took_us: u32,
+    seen_nanos: Series,
+    at_ms: Series,
+    took_us: Series,
 }
 
 impl DecisionLog {
@@ -47,8 +45,7 @@ impl DecisionLog {
     pub fn push(&mut self, logged: Logged) {
         self.len += 1;
         if !self.runs.back_mut().is_some_and(|run| run.takes(&logged)) {
-            let base_ms = logged.decision.at_ms;
-            self.runs.push_back(Run { first: Box::new(logged), base_ms, again: VecDeque::new() });
+            self.runs.push_back(Run { first: Box::new(logged), again: None });
         }
         if self.len > DECISIONS_MAX {
             self.forget_oldest();
@@ -58,8 +55,8 @@ impl DecisionLog {
     fn forget_oldest(&mut self) {
         let Some(oldest) = self.runs.front_mut() else { return };
         self.len -= 1;
-        match oldest.again.pop_front() {
-            Some(next) => *oldest.first = oldest.logged(next),
+        match oldest.again.as_mut().and_then(|again| again.pop()) {
+            Some(times) => oldest.first.set_times(times),
             None => _ = self.runs.pop_front(),
         }
     }
@@ -80,8 +77,23 @@ impl DecisionLog {
     /// since.
     pub fn get_mut(&mut self, seen: Timestamp) -> Option<&mut Logged> {
         let run = self.runs.iter_mut().rev().find(|run| run.first.seen <= seen)?;
-        let is_it = run.first.seen == seen && run.again.is_empty();
+        let is_it = run.first.seen == seen && run.again.is_none();
         is_it.then_some(&mut *run.first)
+    }
+}
+
+/// What differs from one decision of a run to the next: when the observation was taken, when the
+/// decision was made in Unix milliseconds, and how many microseconds the policy took.
+type Times = (Timestamp, u64, u64);
+
+impl Logged {
+    fn times(&self) -> Times {
+        (self.seen, self.decision.at_ms, self.decision.took_us)
+    }
+
+    fn set_times(&mut self, (seen, at_ms, took_us): Times) {
+        self.seen = seen;
+        (self.decision.at_ms, self.decision.took_us) = (at_ms, took_us);
     }
 }
 
@@ -89,38 +101,54 @@ impl Run {
     /// Takes in the same decision once more. False if it is another one, or there is a word of the
     /// shadow with it.
     fn takes(&mut self, logged: &Logged) -> bool {
-        let Logged { seen, wanted, decision } = logged;
-        let first = &mut self.first.decision;
-        let after_ms = decision.at_ms.checked_sub(self.base_ms);
-        let after_ms = after_ms.and_then(|millis| u32::try_from(millis).ok());
-        let (Some(after_ms), Ok(took_us)) = (after_ms, u32::try_from(decision.took_us)) else {
-            return false;
-        };
-        if decision.shadow.is_some() || first.shadow.is_some() || *wanted != self.first.wanted {
+        if logged.decision.shadow.is_some() || self.first.decision.shadow.is_some() {
             return false;
         }
         // Compared as if it had been made now.
-        let times = (first.at_ms, first.took_us);
-        (first.at_ms, first.took_us) = (decision.at_ms, decision.took_us);
-        let is_same = first == decision;
-        (first.at_ms, first.took_us) = times;
+        let times = self.first.times();
+        self.first.set_times(logged.times());
+        let is_same = *self.first == *logged;
+        self.first.set_times(times);
         if is_same {
-            self.again.push_back(Again { seen: *seen, after_ms, took_us });
+            self.again.get_or_insert_with(|| Box::new(Again::after(times))).push(logged.times());
         }
         is_same
     }
 
     fn all(&self) -> impl Iterator<Item = Logged> {
-        let again = self.again.iter().map(|again| self.logged(*again));
+        let again = self.again.iter().flat_map(|again| again.all()).map(|times| {
+            let mut logged = Logged::clone(&self.first);
+            logged.set_times(times);
+            logged
+        });
         std::iter::once_with(|| Logged::clone(&self.first)).chain(again)
     }
+}
 
-    fn logged(&self, again: Again) -> Logged {
-        let mut logged = Logged::clone(&self.first);
-        logged.seen = again.seen;
-        logged.decision.at_ms = self.base_ms + u64::from(again.after_ms);
-        logged.decision.took_us = u64::from(again.took_us);
-        logged
+impl Again {
+    fn after((seen, at_ms, took_us): Times) -> Self {
+        Again {
+            seen_nanos: Series::after(seen.as_nanos()),
+            at_ms: Series::after(at_ms),
+            took_us: Series::after(took_us),
+        }
+    }
+
+    fn push(&mut self, (seen, at_ms, took_us): Times) {
+        self.seen_nanos.push(seen.as_nanos());
+        self.at_ms.push(at_ms);
+        self.took_us.push(took_us);
+    }
+
+    fn pop(&mut self) -> Option<Times> {
+        let seen = Timestamp::from_nanos(self.seen_nanos.pop()?);
+        Some((seen, self.at_ms.pop()?, self.took_us.pop()?))
+    }
+
+    fn all(&self) -> impl Iterator<Item = Times> {
+        let seen = self.seen_nanos.iter().map(Timestamp::from_nanos);
+        let others = self.at_ms.iter().zip(self.took_us.iter());
+        seen.zip(others).map(|(seen, (at_ms, took_us))| (seen, at_ms, took_us))
     }
 }
 
