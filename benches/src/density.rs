@@ -14,6 +14,7 @@ mod unrelated;
 
 use idle::Crowd;
 use replicas::Pool;
+use unrelated::Latency;
 
 /// Guests whose replicas are weighed, and what their versions are called.
 const GUESTS: [(&str, &str); 2] = [("hello", "WASI 0.2"), ("hello-async", "WASI 0.3")];
@@ -45,30 +46,25 @@ pub async fn run(settings: &Settings) -> Result<Bars> {
         pools.push(replicas::measure(guest, version).await?);
     }
     replicas::print_table(&pools);
-    let (mut crowds, mut kept) = (Vec::new(), None);
+    let (mut crowds, mut latencies) = (Vec::new(), Vec::new());
     for idle_ttl in IDLE_TTLS {
         let (crowd, samovar) = idle::measure(idle_ttl, settings).await?;
         crowd.print_table();
         crowds.push(crowd);
-        match kept {
-            // Those that stay awake for longest are the ones that disturb most.
-            None => kept = Some(samovar),
-            Some(_) => _ = samovar.stop().await,
-        }
+        let latency = unrelated::measure(samovar, idle_ttl, settings).await?;
+        latency.print_table();
+        latencies.push(latency);
     }
-    let full = kept.expect("there is more than one");
-    let latency = unrelated::measure(full, settings).await?;
-    latency.print_table();
     let mut bars = Bars::default();
     pools.iter().for_each(|pool| pool.judge(&mut bars));
     crowds.iter().for_each(|crowd| crowd.judge(&mut bars));
-    latency.judge(&mut bars);
+    latencies.iter().for_each(|latency| latency.judge(&mut bars));
     let report = json!({
         "deployments": settings.deployments, "idle_seconds": settings.idle.as_secs_f64(),
         "rounds": settings.rounds, "seconds": settings.duration.as_secs_f64(),
         "replicas": pools.iter().map(Pool::to_json).collect::<Vec<_>>(),
         "idle": crowds.iter().map(Crowd::to_json).collect::<Vec<_>>(),
-        "unrelated": latency.to_json(),
+        "unrelated": latencies.iter().map(Latency::to_json).collect::<Vec<_>>(),
     });
     report::write("density", &report)?;
     Ok(bars)

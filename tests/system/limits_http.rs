@@ -3,12 +3,15 @@
 use http::Method;
 use http_body_util::{BodyExt, Channel};
 use samovar_tests::http::next_chunk;
+use samovar_tests::raw::Raw;
 use samovar_tests::status::number;
-use samovar_tests::{Samovar, eventually};
+use samovar_tests::{Samovar, eventually, within};
 use serde_json::{Value, json};
 
 use crate::support::{BEHAVE, BEHAVE_ASYNC, fixed, with};
 
+/// More bytes than the kernel holds for a server that does not read them.
+const UPLOAD: usize = 64 << 20;
 const BOTH: [&str; 2] = [BEHAVE, BEHAVE_ASYNC];
 
 #[tokio::test]
@@ -24,6 +27,22 @@ async fn announced_request_body_over_the_limit_is_refused() {
         assert_eq!(fits.text().trim(), "1024", "{guest}");
         let seen = samovar.status("small").await;
         assert_eq!(number(&seen, "/totals/replicas_started"), 1, "{guest}");
+    }
+}
+
+/// A client that reads no answer before it has sent all it has.
+#[tokio::test]
+async fn refusals_reach_clients_that_still_send() {
+    let samovar = Samovar::start().await;
+    let spec = with(fixed(1), json!({"limits": {"request_body": "1KiB"}}));
+    samovar.deploy("small", BEHAVE, spec).await;
+    for (path, status) in [("/small/echo-length", 413), ("/nobody", 404)] {
+        let mut raw = Raw::connect(samovar.http.address()).await;
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {UPLOAD}\r\n\r\n");
+        raw.write(&head).await;
+        let sent = within("send", raw.try_write(&vec![0; UPLOAD])).await;
+        sent.unwrap_or_else(|error| panic!("{path}: {error}"));
+        assert_eq!(raw.read_answer_to("POST").await.status, status, "{path}");
     }
 }
 
@@ -43,7 +62,7 @@ async fn endless_request_body_is_cut_at_the_limit() {
         if let Ok(reply) = samovar.http.try_send(request).await {
             reply.host_error(413, "request-body-too-large");
         }
-        samovar_tests::within("the server stops reading", feed).await.expect("no panic");
+        within("the server stops reading", feed).await.expect("no panic");
         samovar.http.get("/small/ok").await.expect(200);
     }
 }

@@ -23,29 +23,36 @@ const PER_SECOND: f64 = 2000.0;
 const CONNECTIONS: usize = 8;
 const NAME: &str = "unrelated";
 const REPLICAS: u64 = 4;
-/// After a start: deployments are back, and tick.
+/// After a start: deployments are back, and tick, or sleep if they do so early.
 const SETTLE: Duration = Duration::from_secs(5);
 
 /// Requests to both servers.
 pub struct Latency {
+    idle_ttl: &'static str,
     /// Without idle deployments, and with them.
     rows: [Row; 2],
 }
 
-/// Measures `full`, a server with idle deployments, and an empty one in turn. `full` does not run
-/// while the other one has its turn: it would take CPU time from that, too, and look harmless.
+/// Measures `full`, a server with idle deployments of this `idle_ttl`, and an empty one in turn.
+/// `full` does not run while the other one has its turn: it would take CPU time from that, too, and
+/// look harmless.
 ///
 /// # Errors
 ///
 /// When a request fails, or a server has gone.
-pub async fn measure(mut full: Samovar, settings: &Settings) -> Result<Latency> {
+pub async fn measure(
+    mut full: Samovar,
+    idle_ttl: &'static str,
+    settings: &Settings,
+) -> Result<Latency> {
     let empty = Samovar::start().await;
     for samovar in [&empty, &full] {
         let spec = json!({"replicas": [REPLICAS, REPLICAS], "idle_ttl": "off"});
         samovar.deploy(NAME, "hello", spec).await;
     }
     let mut without = Row::new("no other deployments");
-    let mut with = Row::new(format!("{} idle deployments", settings.deployments));
+    let count = settings.deployments;
+    let mut with = Row::new(format!("{count} idle deployments, idle_ttl {idle_ttl}"));
     for round in 1..=settings.rounds {
         eprintln!("round {round} of {}", settings.rounds);
         full.kill9();
@@ -58,7 +65,7 @@ pub async fn measure(mut full: Samovar, settings: &Settings) -> Result<Latency> 
     }
     empty.stop().await;
     full.stop().await;
-    Ok(Latency { rows: [without, with] })
+    Ok(Latency { idle_ttl, rows: [without, with] })
 }
 
 async fn send(samovar: &Samovar, row: &mut Row, duration: Duration) -> Result<()> {
@@ -86,7 +93,7 @@ impl Latency {
 
     pub fn to_json(&self) -> Value {
         json!({
-            "rows": self.rows.iter().map(Row::to_json).collect::<Vec<_>>(),
+            "idle_ttl": self.idle_ttl, "rows": self.rows.iter().map(Row::to_json).collect::<Vec<_>>(),
             "p99_ratio": self.growth().to_json(),
         })
     }

@@ -411,6 +411,10 @@ impl<W> Pool<W> {
     fn vacate(&mut self, slot: u32) {
         self.replicas[slot as usize] = None;
         self.vacant.push(slot);
+        if self.vacant.len() == self.replicas.len() {
+            // An empty pool may stay so, and there may be thousands of them.
+            (self.replicas, self.vacant) = (Vec::new(), Vec::new());
+        }
     }
 
     fn replica_mut(&mut self, lease: Lease) -> Option<&mut Replica> {

@@ -32,10 +32,11 @@ struct Run {
 
 impl Ring {
     /// Adds the newest observation and forgets what is too old or too much.
-    pub fn push(&mut self, seen: Observation) {
+    pub fn push(&mut self, mut seen: Observation) {
         let now = seen.now;
         self.len += 1;
         if !self.runs.back_mut().is_some_and(|run| run.takes(&seen)) {
+            seen.replicas.shrink_to_fit();
             self.runs.push_back(Run { first: Box::new(seen), again: None });
         }
         while self.len > OBSERVATIONS_MAX

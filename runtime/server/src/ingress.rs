@@ -11,9 +11,10 @@ use crate::dispatch::{
     Dispatch, Failure, FailureCode, Inbound, Overflow, RequestBody, ResponseBody,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
 use parking_lot::Mutex;
 use patient::{Patience, Patient, Version};
 use samovar_core::time::Timestamp;
@@ -144,9 +145,12 @@ impl Ingress {
         let patience = Arc::new(Patience::new(SEND_TIMEOUT));
         // Answers of HTTP/2 share a connection, which moves on if one of them does not.
         let of_answers = (version == Version::Http1).then(|| Arc::clone(&patience));
-        let service = hyper::service::service_fn(move |request| {
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let (ingress, of_answers) = (Arc::clone(&ingress), of_answers.clone());
             async move {
+                if let Some(patience) = &of_answers {
+                    patience.set_sends(!request.body().is_end_stream());
+                }
                 let response = ingress.respond(request, peer).await;
                 if let Some(patience) = of_answers {
                     patience.set(response.body().stall().unwrap_or(SEND_TIMEOUT));
@@ -156,26 +160,10 @@ impl Ingress {
         });
         let stream = TokioIo::new(Patient::new(stream, patience));
         let ended = match version {
-            Version::Http1 => {
-                let mut connection = pin!(self.http1.serve_connection(stream, service));
-                tokio::select! {
-                    ended = connection.as_mut() => ended,
-                    () = stop.cancelled() => {
-                        connection.as_mut().graceful_shutdown();
-                        connection.await
-                    }
-                }
-            }
+            Version::Http1 => to_its_end(self.http1.serve_connection(stream, service), stop).await,
             // On the heap: it is large, and most connections are none of it.
             Version::Http2 => {
-                let mut connection = Box::pin(self.http2.serve_connection(stream, service));
-                tokio::select! {
-                    ended = connection.as_mut() => ended,
-                    () = stop.cancelled() => {
-                        connection.as_mut().graceful_shutdown();
-                        connection.await
-                    }
-                }
+                Box::pin(to_its_end(self.http2.serve_connection(stream, service), stop)).await
             }
         };
         if let Err(error) = ended {
@@ -218,6 +206,21 @@ impl Ingress {
         let (request, overflow) = prepare(request, prefix, live.request_limits.body_bytes);
         let inbound = Inbound { request, overflow, arrived, recording, origin };
         self.dispatch.serve(&deployment, inbound).await
+    }
+}
+
+/// Serves a connection until it ends, or until `stop` and the requests that it has then.
+async fn to_its_end<C: GracefulConnection>(
+    connection: C,
+    stop: CancellationToken,
+) -> Result<(), C::Error> {
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
     }
 }
 

@@ -1,12 +1,14 @@
-//! Patience with clients, and its end: with those that say nothing, and those that take nothing.
+//! Patience with clients, and its end: with those that say nothing, those that take nothing, and
+//! those that go on sending after the last answer.
 
 use rustix::net::RecvFlags;
 use std::future::Future as _;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
@@ -55,23 +57,31 @@ pub async fn version(stream: &TcpStream, longest: Duration) -> Option<Version> {
     tokio::time::timeout(longest, said).await.ok()?
 }
 
-/// How long a client may take nothing of what it is sent.
+/// How long a client may take nothing of what it is sent, and whether it may still be sending.
 #[derive(Debug)]
-pub struct Patience(AtomicU64);
+pub struct Patience {
+    longest_nanos: AtomicU64,
+    sends: AtomicBool,
+}
 
 impl Patience {
     /// So long.
     pub fn new(longest: Duration) -> Self {
-        Patience(AtomicU64::new(nanos(longest)))
+        Patience { longest_nanos: AtomicU64::new(nanos(longest)), sends: AtomicBool::new(false) }
     }
 
     /// So long from now on.
     pub fn set(&self, longest: Duration) {
-        self.0.store(nanos(longest), Ordering::Relaxed);
+        self.longest_nanos.store(nanos(longest), Ordering::Relaxed);
+    }
+
+    /// Whether the last request has more than a head.
+    pub fn set_sends(&self, sends: bool) {
+        self.sends.store(sends, Ordering::Relaxed);
     }
 
     fn longest(&self) -> Duration {
-        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+        Duration::from_nanos(self.longest_nanos.load(Ordering::Relaxed))
     }
 }
 
@@ -79,20 +89,29 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// How long what a client still sends is taken, and thrown away, when there will be no more answers.
+const LINGER: Duration = Duration::from_secs(2);
+
 /// A connection whose client must take what it is sent: if it takes nothing for too long, writing
 /// fails.
+///
+/// The kernel resets a connection that is closed while there is something to read, and a client that
+/// is still sending its request would not see why it was refused. So what it sends is taken for a
+/// while after the last answer, if the last request had a body; RFC 9112, section 9.6.
 pub struct Patient<S> {
     stream: S,
     patience: Arc<Patience>,
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether the timer runs: only while there is something the client does not take.
     is_armed: bool,
+    /// Whether the client was told that there are no more answers, and the timer runs.
+    lingers: bool,
 }
 
 impl<S> Patient<S> {
     /// Waits for the client of `stream` for so long.
     pub fn new(stream: S, patience: Arc<Patience>) -> Self {
-        Patient { stream, patience, timer: None, is_armed: false }
+        Patient { stream, patience, timer: None, is_armed: false, lingers: false }
     }
 
     /// An error if the client has not taken anything for too long.
@@ -106,14 +125,40 @@ impl<S> Patient<S> {
             return written;
         }
         let longest = self.patience.longest();
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(longest)));
         if !self.is_armed {
             self.is_armed = true;
-            timer.as_mut().reset(Instant::now() + longest);
+            self.set_timer(longest);
         }
-        std::task::ready!(timer.as_mut().poll(cx));
+        ready!(self.poll_timer(cx));
         let message = format!("the client has taken nothing for {longest:?}");
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, message)))
+    }
+}
+
+impl<S> Patient<S> {
+    fn set_timer(&mut self, after: Duration) {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(after)));
+        timer.as_mut().reset(Instant::now() + after);
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.timer.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(cx))
+    }
+}
+
+impl<S: AsyncRead + Unpin> Patient<S> {
+    /// Takes what the client still sends, until it ends or time is over.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut scrap = [MaybeUninit::uninit(); 8 << 10];
+        // The timer first: reading may use up this task's turn each time.
+        while self.poll_timer(cx).is_pending() {
+            let mut scrap = ReadBuf::uninit(&mut scrap);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut scrap));
+            if read.is_err() || scrap.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(())
     }
 }
 
@@ -127,7 +172,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -155,7 +200,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if !self.lingers {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            if !self.patience.sends.load(Ordering::Relaxed) {
+                return Poll::Ready(Ok(()));
+            }
+            self.lingers = true;
+            self.set_timer(LINGER);
+        }
+        self.poll_linger(cx).map(Ok)
     }
 }
 
@@ -232,5 +285,47 @@ mod tests {
         }
         sent.await.unwrap().unwrap();
         _ = client.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn who_still_sends_is_told_why_it_was_refused() {
+        let (mut client, server) = pair().await;
+        let mut server = Patient::new(server, patience(100));
+        server.patience.set_sends(true);
+        let client = tokio::spawn(async move {
+            // More than the kernel holds.
+            client.write_all(&vec![0; 32 << 20]).await.unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            answer
+        });
+        server.read_u8().await.unwrap();
+        server.write_all(b"too much").await.unwrap();
+        server.shutdown().await.unwrap();
+        drop(server);
+        assert_eq!(client.await.unwrap(), "too much");
+    }
+
+    #[tokio::test]
+    async fn nobody_lingers_for_good() {
+        let (mut client, server) = pair().await;
+        let mut server = Patient::new(server, patience(100));
+        server.patience.set_sends(true);
+        let sending = tokio::spawn(async move {
+            while client.write_all(&[0; 1 << 10]).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        server.read_u8().await.unwrap();
+        let began = Instant::now();
+        server.shutdown().await.unwrap();
+        assert!(began.elapsed() >= LINGER);
+        drop(server);
+        sending.await.unwrap();
+        // One that has nothing more to say does not keep anybody waiting.
+        let (_client, server) = pair().await;
+        let mut server = Patient::new(server, patience(100));
+        server.shutdown().await.unwrap();
+        assert!(!server.lingers);
     }
 }

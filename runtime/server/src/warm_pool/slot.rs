@@ -131,7 +131,12 @@ impl Inner {
     }
 
     pub fn vacate(&mut self, lease: Lease) -> Option<Slot> {
-        self.slot(lease).map(std::mem::take)
+        let slot = self.slot(lease).map(std::mem::take);
+        // An empty pool may stay so, and there may be thousands of them.
+        if self.slots.iter().all(|slot| slot.id.is_none()) {
+            self.slots = Vec::new();
+        }
+        slot
     }
 
     pub fn grant(&mut self, lease: Lease) -> Granted {

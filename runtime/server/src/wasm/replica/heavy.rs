@@ -7,13 +7,15 @@
 //! threads that get a part of it even then.
 
 use super::Vitals;
+use crate::clock;
 use crate::priority;
 use rustix::time::ClockId;
+use samovar_core::time::Timestamp;
 use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 
@@ -85,7 +87,7 @@ enum Kind {
 thread_local! {
     static KIND: Cell<Kind> = const { Cell::new(Kind::Home) };
     /// When the turn of a guest on spare time began.
-    static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
+    static BEGAN: Cell<Option<Timestamp>> = const { Cell::new(None) };
 }
 
 impl Kind {
@@ -110,7 +112,7 @@ pub(super) fn cpu_time() -> Option<Duration> {
 /// Whether the guest that has its turn on this thread waits for spare time, and there is next to
 /// none.
 pub fn is_starved() -> bool {
-    BEGAN.get().is_some_and(|began| began.elapsed() >= STARVED)
+    BEGAN.get().is_some_and(|began| clock::now().since(began) >= STARVED)
 }
 
 /// A call, or the life, of a guest. Where it is polled depends on how the guest behaves. Dropping
@@ -224,7 +226,7 @@ async fn stay<F: Future + Unpin>(guest: F, vitals: Arc<Vitals>) -> Stay<F> {
     let mut calm = 0;
     std::future::poll_fn(move |cx| {
         let long_before = vitals.long_turns();
-        BEGAN.set((KIND.get() == Kind::Spare).then(Instant::now));
+        BEGAN.set((KIND.get() == Kind::Spare).then(clock::now));
         let polled = Pin::new(guest.as_mut().expect("polled until it is given back")).poll(cx);
         let is_starved = is_starved();
         BEGAN.set(None);
