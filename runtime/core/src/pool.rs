@@ -414,6 +414,7 @@ impl<W> Pool<W> {
         if self.vacant.len() == self.replicas.len() {
             // An empty pool may stay so, and there may be thousands of them.
             (self.replicas, self.vacant) = (Vec::new(), Vec::new());
+            self.queue.shrink();
         }
     }
 

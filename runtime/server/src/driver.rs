@@ -110,7 +110,8 @@ impl Memory {
 
 async fn run(deployment: Arc<Deployment>, slots: Arc<Slots>, first: Timestamp) {
     let mut memory = Memory { next_tick: first, short_of: None, claimed: None };
-    let mut asked: Option<Asked> = None;
+    // On the heap: few policies are slow, and there may be thousands of loops.
+    let mut asked: Option<Box<Asked>> = None;
     loop {
         let now = clock::now();
         if let Some(late) = asked.take_if(|asked| asked.until <= now) {
@@ -160,7 +161,7 @@ fn rests(deployment: &Deployment, memory: &Memory) -> bool {
     memory.claimed.is_none() && live.workload.is_none() && live.pool.is_asleep()
 }
 
-async fn answered(asked: &mut Option<Asked>) -> Result<Scaled, Failure> {
+async fn answered(asked: &mut Option<Box<Asked>>) -> Result<Scaled, Failure> {
     match asked {
         Some(asked) => asked.answer.as_mut().await,
         None => std::future::pending().await,
@@ -181,7 +182,7 @@ fn ask(
     slots: &Slots,
     memory: &mut Memory,
     now: Timestamp,
-) -> Option<Asked> {
+) -> Option<Box<Asked>> {
     let question = question(deployment, slots, memory, now)?;
     if let Some(answer) = question.scaler.scale_here(&question.seen) {
         apply(deployment, slots, memory, question, answer);
@@ -189,7 +190,7 @@ fn ask(
     }
     let (seen, asking) = (question.seen.clone(), Arc::clone(&question.scaler));
     let answer = Box::pin(async move { asking.scale(seen).await });
-    Some(Asked { question, until: now + ANSWER_MAX, answer })
+    Some(Box::new(Asked { question, until: now + ANSWER_MAX, answer }))
 }
 
 /// What the live policy is asked, unless the pool sleeps: then only a request can wake it, no answer

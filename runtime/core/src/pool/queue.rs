@@ -57,6 +57,11 @@ impl<W> Default for Queue<W> {
 }
 
 impl<W> Queue<W> {
+    /// Keeps no room for those who do not wait yet.
+    pub fn shrink(&mut self) {
+        self.places.shrink_to_fit();
+    }
+
     /// How many wait.
     pub fn len(&self) -> u32 {
         self.live

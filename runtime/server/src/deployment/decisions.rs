@@ -35,7 +35,6 @@ struct Run {
 
 /// When the same was decided again.
 struct Again {
-    seen_nanos: Series,
     at_ms: Series,
     took_us: Series,
 }
@@ -64,8 +63,7 @@ impl DecisionLog {
     /// The last `limit` decisions, newest last.
     pub fn last(&self, limit: usize) -> Vec<api::Decision> {
         let all = self.runs.iter().flat_map(Run::all);
-        let last = all.skip(self.len.saturating_sub(limit));
-        last.map(|logged| logged.decision).collect()
+        all.skip(self.len.saturating_sub(limit)).collect()
     }
 
     /// The newest; of its times those of the first that was like it.
@@ -82,17 +80,17 @@ impl DecisionLog {
     }
 }
 
-/// What differs from one decision of a run to the next: when the observation was taken, when the
-/// decision was made in Unix milliseconds, and how many microseconds the policy took.
-type Times = (Timestamp, u64, u64);
+/// What differs from one decision of a run to the next: when the decision was made in Unix
+/// milliseconds, and how many microseconds the policy took. Of the observations that they answer
+/// only the first is known, as nobody asks for the others.
+type Times = (u64, u64);
 
 impl Logged {
     fn times(&self) -> Times {
-        (self.seen, self.decision.at_ms, self.decision.took_us)
+        (self.decision.at_ms, self.decision.took_us)
     }
 
-    fn set_times(&mut self, (seen, at_ms, took_us): Times) {
-        self.seen = seen;
+    fn set_times(&mut self, (at_ms, took_us): Times) {
         (self.decision.at_ms, self.decision.took_us) = (at_ms, took_us);
     }
 }
@@ -107,7 +105,8 @@ impl Run {
         // Compared as if it had been made now.
         let times = self.first.times();
         self.first.set_times(logged.times());
-        let is_same = *self.first == *logged;
+        let first = &*self.first;
+        let is_same = first.wanted == logged.wanted && first.decision == logged.decision;
         self.first.set_times(times);
         if is_same {
             self.again.get_or_insert_with(|| Box::new(Again::after(times))).push(logged.times());
@@ -115,40 +114,30 @@ impl Run {
         is_same
     }
 
-    fn all(&self) -> impl Iterator<Item = Logged> {
-        let again = self.again.iter().flat_map(|again| again.all()).map(|times| {
-            let mut logged = Logged::clone(&self.first);
-            logged.set_times(times);
-            logged
+    fn all(&self) -> impl Iterator<Item = api::Decision> {
+        let again = self.again.iter().flat_map(|again| again.all()).map(|(at_ms, took_us)| {
+            api::Decision { at_ms, took_us, ..self.first.decision.clone() }
         });
-        std::iter::once_with(|| Logged::clone(&self.first)).chain(again)
+        std::iter::once_with(|| self.first.decision.clone()).chain(again)
     }
 }
 
 impl Again {
-    fn after((seen, at_ms, took_us): Times) -> Self {
-        Again {
-            seen_nanos: Series::after(seen.as_nanos()),
-            at_ms: Series::after(at_ms),
-            took_us: Series::after(took_us),
-        }
+    fn after((at_ms, took_us): Times) -> Self {
+        Again { at_ms: Series::after(at_ms), took_us: Series::after(took_us) }
     }
 
-    fn push(&mut self, (seen, at_ms, took_us): Times) {
-        self.seen_nanos.push(seen.as_nanos());
+    fn push(&mut self, (at_ms, took_us): Times) {
         self.at_ms.push(at_ms);
         self.took_us.push(took_us);
     }
 
     fn pop(&mut self) -> Option<Times> {
-        let seen = Timestamp::from_nanos(self.seen_nanos.pop()?);
-        Some((seen, self.at_ms.pop()?, self.took_us.pop()?))
+        Some((self.at_ms.pop()?, self.took_us.pop()?))
     }
 
     fn all(&self) -> impl Iterator<Item = Times> {
-        let seen = self.seen_nanos.iter().map(Timestamp::from_nanos);
-        let others = self.at_ms.iter().zip(self.took_us.iter());
-        seen.zip(others).map(|(seen, (at_ms, took_us))| (seen, at_ms, took_us))
+        self.at_ms.iter().zip(self.took_us.iter())
     }
 }
 

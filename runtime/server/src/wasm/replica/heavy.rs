@@ -290,7 +290,7 @@ mod tests {
         assert!((CALM_TURNS..250).contains(&away), "{away} turns away");
     }
 
-    /// What takes time and is not computing counts as waiting for a processor.
+    /// Turns that are longer than the processor allows for stand for those that wait for it.
     #[tokio::test]
     async fn who_gets_no_spare_time_goes_on_where_some_is_owed() {
         let threads = Threads::start().unwrap();
@@ -300,7 +300,8 @@ mod tests {
             let mut kinds = Vec::new();
             for _ in 0..3 {
                 kinds.push((KIND.get() == Kind::Owed, is_starved()));
-                std::thread::sleep(STARVED);
+                let began = clock::now();
+                while clock::now().since(began) < STARVED {}
                 kinds.push((KIND.get() == Kind::Owed, is_starved()));
                 yield_now().await;
             }
